@@ -1,0 +1,1 @@
+"""The loop: a pure reconcile core and its adapters."""

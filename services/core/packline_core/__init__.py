@@ -1,0 +1,1 @@
+"""What every Packline service stands on: words, errors, bundles, the serving path. Imports no service."""

@@ -1,0 +1,1 @@
+"""What a Pack predicted, what users corrected, and how its versions compare."""
