@@ -176,7 +176,8 @@ class Predictor(Protocol):
 
     def prepare(self, payload: Any) -> Sequence[Any]:
         """Takes a request's input apart into items (a document's pages). Runs in a small pool beside `predict`, and may
-        return a lazy sequence. Raises `errors.InvalidInput`."""
+        return a lazy sequence. Raises `errors.InvalidInput`.
+        """
 
     def predict(self, items: Sequence[Any]) -> Sequence[Any]:
         """Answers a batch of items, of one call or of several: for each its result, or the `PacklineError` it met."""
@@ -230,7 +231,8 @@ class Task(Protocol):
 
     def export(self, trained: Trained, start: Bundle, folder: Path) -> None:
         """Writes ONNX files, vocabularies and reference inputs into the empty `folder`, and proves that they agree with
-        what was trained; the caller seals it. Raises `errors.BundleRejected` where they do not."""
+        what was trained; the caller seals it. Raises `errors.BundleRejected` where they do not.
+        """
 
     def load(self, bundle: Bundle, runtime: Runtime) -> Predictor:
         """Opens a bundle. Raises `errors.BundleRejected` where its signature is not what the task serves."""
@@ -251,21 +253,20 @@ class Task(Protocol):
         """How far two answers to one request agree, 0 to 1."""
 
 
+def task_names() -> tuple[str, ...]:
+    """The names of all installed tasks."""
+    return tuple(sorted(point.name for point in entry_points(group="packline.tasks")))
+
+
 @cache
-def installed_tasks() -> Mapping[str, Task]:
-    """Every installed task by name."""
-    return {point.name: point.load()() for point in sorted(entry_points(group="packline.tasks"), key=lambda p: p.name)}
-
-
 def get_task(name: str) -> Task:
     """The installed task of that name; raises `errors.NotFound` with the names that there are."""
-    try:
-        return installed_tasks()[name]
-    except KeyError:
-        there = ", ".join(installed_tasks()) or "none"
-        raise NotFound(
-            f"no task {name!r} is installed (installed: {there}); install its package or correct spec.task",
-            reason="UNKNOWN_TASK",
-            task=name,
-        ) from None
-
+    for point in entry_points(group="packline.tasks", name=name):
+        task: Task = point.load()()
+        return task
+    raise NotFound(
+        f"no task {name!r} is installed (installed: {', '.join(task_names()) or 'none'}); "
+        "install its package or correct spec.task",
+        reason="UNKNOWN_TASK",
+        task=name,
+    )
