@@ -1,0 +1,70 @@
+"""Where models run: the one place that opens an onnxruntime session."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packline_core.errors import BundleRejected, FailedPrecondition
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a bundle is run; configuration, never part of a bundle.
+
+    Attributes:
+        providers: onnxruntime's execution providers, the most wanted first.
+        threads: CPU threads that one loaded bundle may keep busy.
+    """
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+
+def create_session(path: Path, runtime: Runtime, *, intra_op_threads: int | None = None) -> Any:
+    """Opens an ONNX file.
+
+    Args:
+        path: The file.
+        runtime: Where it runs.
+        intra_op_threads: Threads that one run shares out its work to; all of the runtime's where left out. A caller that
+            runs batches side by side asks for 1.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        FailedPrecondition: A provider is not in this build of onnxruntime.
+        BundleRejected: The file is no model that onnxruntime can run.
+    """
+    # Imported here: clients and the operator use core without an inference engine.
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+    missing = [name for name in runtime.providers if name not in ort.get_available_providers()]
+    if missing:
+        raise FailedPrecondition(
+            f"onnxruntime has no {missing[0]} here (it has {', '.join(ort.get_available_providers())}); install the gpu"
+            " extra or change the providers",
+            reason="PROVIDER_MISSING",
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = intra_op_threads or runtime.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait for work by spinning take the processor from whoever else has some.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=list(runtime.providers))
+    except (
+        ort_errors.Fail,
+        ort_errors.InvalidGraph,
+        ort_errors.InvalidProtobuf,
+        ort_errors.InvalidArgument,
+        ort_errors.NoSuchFile,
+        ort_errors.NotImplemented,
+        ort_errors.RuntimeException,
+    ) as error:
+        raise BundleRejected(f"{path.name} cannot be opened: {error}", reason="MODEL_UNREADABLE") from error
