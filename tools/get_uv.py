@@ -3,16 +3,19 @@
 pip is used where it works, since it knows the machine's package index; otherwise the wheel is read from PyPI directly.
 """
 
+import hashlib
 import io
 import json
 import platform
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
 
 VERSION = "0.13.8"
+INDEX = "https://pypi.org/simple/uv/"
 TARGET = Path(__file__).parent.parent / ".tools" / "uv"
 
 
@@ -23,16 +26,20 @@ def with_pip() -> bool:
 
 
 def from_wheel() -> None:
-    """Downloads uv's wheel, which holds the binary, and unpacks that."""
-    with urllib.request.urlopen(f"https://pypi.org/pypi/uv/{VERSION}/json") as answer:
-        files = json.load(answer)["urls"]
-    machine = platform.machine()
-    url = next(f["url"] for f in files if "manylinux" in f["filename"] and f["filename"].endswith(f"{machine}.whl"))
-    with urllib.request.urlopen(url) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as wheel:
-        binary = wheel.read(f"uv-{VERSION}.data/scripts/uv")
+    """Downloads uv's wheel, checks it against the index's sha256 and unpacks the binary that it holds."""
+    request = urllib.request.Request(INDEX, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    with urllib.request.urlopen(request) as answer:
+        files = json.load(answer)["files"]
+    prefix, suffix = f"uv-{VERSION}-py3-none-manylinux", f"_{platform.machine()}.whl"
+    wheel = next(f for f in files if f["filename"].startswith(prefix) and suffix[:-4] in f["filename"])
+    with urllib.request.urlopen(urllib.parse.urljoin(INDEX, wheel["url"])) as answer:
+        data = answer.read()
+    if hashlib.sha256(data).hexdigest() != wheel["hashes"]["sha256"]:
+        raise SystemExit(f"{wheel['filename']} is not what the index says it is; try again")
     path = TARGET / "bin" / "uv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(binary)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        path.write_bytes(archive.read(f"uv-{VERSION}.data/scripts/uv"))
     path.chmod(0o755)
 
 
