@@ -30,8 +30,8 @@ def from_wheel() -> None:
     request = urllib.request.Request(INDEX, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     with urllib.request.urlopen(request) as answer:
         files = json.load(answer)["files"]
-    prefix, suffix = f"uv-{VERSION}-py3-none-manylinux", f"_{platform.machine()}.whl"
-    wheel = next(f for f in files if f["filename"].startswith(prefix) and suffix[:-4] in f["filename"])
+    prefix, machine = f"uv-{VERSION}-py3-none-manylinux", platform.machine()
+    wheel = next(f for f in files if f["filename"].startswith(prefix) and machine in f["filename"])
     with urllib.request.urlopen(urllib.parse.urljoin(INDEX, wheel["url"])) as answer:
         data = answer.read()
     if hashlib.sha256(data).hexdigest() != wheel["hashes"]["sha256"]:
