@@ -1,0 +1,211 @@
+"""Objects: bundles, data and payloads below one fsspec URL, a folder or S3, named by their content.
+
+Nothing is ever seen half written: on a disk a file or folder is written beside its place and renamed into it; on an
+object store an object appears whole, and a folder counts as there when its last file is.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+import fsspec
+
+from packline_core.bundle import MANIFEST, bytes_digest, file_sha256
+from packline_core.errors import NotFound, StorageFull
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TEMPORARY = ".writing-"
+
+
+def object_name(area: str, digest: str) -> str:
+    """Where an object of that digest (`sha256:…`) lies within its area: `payloads/ab/ab12…`."""
+    value = digest.removeprefix("sha256:")
+    return f"{area}/{value[:2]}/{value}"
+
+
+class ObjectStore:
+    """Objects below one URL.
+
+    Args:
+        url: fsspec URL, `file:///path` or `s3://bucket/prefix`; a plain path is a folder.
+        options: What the file system is opened with, such as an endpoint.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self._fs, self._root = fsspec.url_to_fs(url, **(options or {}))
+        self._url = url.rstrip("/")
+        self._local = self._fs.protocol == "file" or "file" in self._fs.protocol
+
+    def uri(self, name: str) -> str:
+        """The fsspec URL of an object or folder."""
+        return f"{self._url}/{name}"
+
+    def put_bytes(self, area: str, data: bytes) -> str:
+        """Keeps some bytes and returns their name; the same bytes are kept once.
+
+        Raises:
+            StorageFull: Nothing was half written.
+        """
+        name = object_name(area, bytes_digest(data))
+        if not self.exists(name):
+            with self._placed(name) as target, self._fs.open(target, "wb") as stream:
+                stream.write(data)
+        return name
+
+    def put_file(self, area: str, path: Path) -> str:
+        """Keeps a file and returns its name. Raises `StorageFull`."""
+        name = object_name(area, file_sha256(path))
+        if not self.exists(name):
+            with self._placed(name) as target, path.open("rb") as source, self._fs.open(target, "wb") as stream:
+                shutil.copyfileobj(source, stream, _CHUNK)
+        return name
+
+    def put_folder(self, area: str, folder: Path, digest: str, *, last: str = MANIFEST) -> str:
+        """Keeps a folder under its digest and returns its name.
+
+        Args:
+            area: First part of the name.
+            folder: What is copied.
+            digest: `sha256:…`, the folder's identity: a bundle's digest.
+            last: File that says the folder is whole; `exists` of `name/last` answers whether it is there.
+
+        Raises:
+            StorageFull: Nothing was half written.
+        """
+        name = object_name(area, digest)
+        if self.exists(f"{name}/{last}"):
+            return name
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths.sort(key=lambda path: path == folder / last)
+        with self._placed(name) as target:
+            for path in paths:
+                place = f"{target}/{path.relative_to(folder).as_posix()}"
+                self._fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+                with path.open("rb") as source, self._fs.open(place, "wb") as stream:
+                    shutil.copyfileobj(source, stream, _CHUNK)
+        return name
+
+    def exists(self, name: str) -> bool:
+        """Whether an object or folder of that name is there."""
+        return bool(self._fs.exists(self._path(name)))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """An object as a stream. Raises `NotFound`."""
+        try:
+            stream = self._fs.open(self._path(name), "rb")
+        except FileNotFoundError:
+            raise self._missing(name) from None
+        with stream:
+            yield stream
+
+    def get(self, name: str) -> bytes:
+        """An object, whole. Raises `NotFound`."""
+        with self.open(name) as stream:
+            return stream.read()
+
+    def get_folder(self, name: str, target: Path) -> None:
+        """Copies a folder into `target`, which appears whole or not at all. Raises `NotFound`, `StorageFull`."""
+        root = self._path(name)
+        paths = [str(path) for path in self._fs.find(root)]
+        if not paths:
+            raise self._missing(name)
+        temporary = target.with_name(f"{_TEMPORARY}{uuid4().hex}")
+        try:
+            for path in paths:
+                place = temporary / path[len(root) + 1 :]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with self._fs.open(path, "rb") as source, place.open("wb") as stream:
+                    shutil.copyfileobj(source, stream, _CHUNK)
+            _rename_folder(temporary, target)
+        except OSError as error:
+            raise _in_words(error, str(target)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def delete(self, name: str) -> None:
+        """Removes an object or a folder; one that is not there is no error."""
+        path = self._path(name)
+        if self._fs.exists(path):
+            self._fs.rm(path, recursive=True)
+
+    def names(self, area: str) -> Iterator[str]:
+        """The names of all objects of an area, files of folders included."""
+        root = self._path(area)
+        for path in self._fs.find(root):
+            if _TEMPORARY not in path:
+                yield f"{area}/{path[len(root) + 1 :]}"
+
+    def _path(self, name: str) -> str:
+        if ".." in name.split("/") or name.startswith("/"):
+            raise NotFound(f"{name!r} is no name of an object", reason="OBJECT_NOT_FOUND")
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _missing(self, name: str) -> NotFound:
+        return NotFound(f"{self.uri(name)} is not in the store", reason="OBJECT_NOT_FOUND", object=name)
+
+    @contextmanager
+    def _placed(self, name: str) -> Iterator[str]:
+        final = self._path(name)
+        if not self._local:
+            yield final
+            return
+        parent = Path(final).parent
+        temporary = parent / f"{_TEMPORARY}{uuid4().hex}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            yield str(temporary)
+            _flush(temporary)
+            if temporary.is_dir():
+                _rename_folder(temporary, Path(final))
+            else:
+                temporary.replace(final)
+            _flush_entry(parent)
+        except OSError as error:
+            raise _in_words(error, self._url) from error
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+
+
+def _rename_folder(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        # Somebody else put the same content there first.
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+
+
+def _flush(path: Path) -> None:
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _flush_entry(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _in_words(error: OSError, where: str) -> Exception:
+    if error.errno in _FULL:
+        return StorageFull(f"{where} is full; nothing was half written. Free space and try again", where=where)
+    return error
