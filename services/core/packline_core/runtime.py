@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ class Runtime:
 
     Attributes:
         providers: onnxruntime's execution providers, the most wanted first.
-        threads: CPU threads that one loaded bundle may keep busy.
+        threads: CPU threads that one loaded bundle may keep busy; 0 means all that the process may use.
     """
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = 0
+
+    @property
+    def cpu_threads(self) -> int:
+        """`threads`, as a number of at least 1."""
+        return self.threads or len(os.sched_getaffinity(0))
 
 
 def create_session(path: Path, runtime: Runtime, *, intra_op_threads: int | None = None) -> Any:
@@ -29,8 +34,8 @@ def create_session(path: Path, runtime: Runtime, *, intra_op_threads: int | None
     Args:
         path: The file.
         runtime: Where it runs.
-        intra_op_threads: Threads that one run shares out its work to; all of the runtime's where left out. A caller that
-            runs batches side by side asks for 1.
+        intra_op_threads: Threads that one run shares out its work to; all of the runtime's where left out. A caller
+            that runs batches side by side asks for 1.
 
     Returns:
         An `onnxruntime.InferenceSession`.
@@ -51,7 +56,7 @@ def create_session(path: Path, runtime: Runtime, *, intra_op_threads: int | None
             reason="PROVIDER_MISSING",
         )
     options = ort.SessionOptions()
-    options.intra_op_num_threads = intra_op_threads or runtime.threads
+    options.intra_op_num_threads = intra_op_threads or runtime.cpu_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Threads that wait for work by spinning take the processor from whoever else has some.
