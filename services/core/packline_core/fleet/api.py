@@ -17,7 +17,7 @@ _PATH = "/api/serve/applications/"
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """One replica as Serve knows it; `state` is `RUNNING`, `STARTING`, `STOPPING`, …"""
+    """One replica as Serve knows it; `state` is `RUNNING`, `STARTING` or `STOPPING`."""
 
     replica_id: str
     state: str
@@ -73,7 +73,7 @@ class FleetApi:
         return {name: _status(name, raw) for name, raw in self.details().get("applications", {}).items()}
 
     def put(self, config: Mapping[str, Any]) -> None:
-        """Makes `config` (from `fleet.schema`) what the fleet is to be. Returns once Serve took it, not when it is done.
+        """Makes `config` (from `fleet.schema`) what the fleet is to be; returns once Serve took it, not when it is so.
 
         Raises:
             InvalidInput: Serve does not accept it; the message holds its words.

@@ -1,7 +1,7 @@
 """A Ray of one's own on this machine: started, found again and stopped, with all its ports, folders and settings.
 
-Everything listens on loopback and is kept small. Only Serve's replicas listen on every interface, since Ray offers no
-setting for it; they answer for their own Pack alone.
+The REST API and both ingresses listen on loopback. Ray itself and the replicas listen on every interface, for which Ray
+has no setting: on a machine that others reach, keep its ports behind a firewall.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 def _command(running: RunningRay, options: RayOptions) -> list[str]:
     ports = running.ports
-    resources = {f"pool_{name}": 1_000_000 for name in options.pools}
+    resources = {f"pool_{name}": 1 for name in options.pools}
     return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--disable-usage-stats", "--no-monitor"),
         "--node-ip-address=127.0.0.1",
