@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from packline_core.channels import MAX_MESSAGE_BYTES
 from packline_core.config import Settings
 from packline_core.errors import FailedPrecondition, Unavailable
 from packline_core.fleet.api import FleetApi
@@ -38,6 +39,7 @@ _FAST = {
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MAX_MESSAGE_BYTES),
 }
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -210,7 +212,7 @@ def _environment(settings: Settings, running: RunningRay, options: RayOptions) -
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replica_grpc[1]),
         **proxy_environment(),
     }
-    return inherited | _FAST | _QUIET | _DRAIN | own | settings_environment(settings) | options.environment
+    return {**inherited, **_FAST, **_QUIET, **_DRAIN, **own, **settings_environment(settings), **options.environment}
 
 
 def proxy_environment() -> dict[str, str]:

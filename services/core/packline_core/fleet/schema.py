@@ -27,7 +27,7 @@ _IMPORT_PATHS = {
     TRAINING_APPLICATION: "packline_training.app:build",
     MONITORING_APPLICATION: "packline_monitoring.app:build",
 }
-# Serve's own bound on calls in a replica answers without RetryInfo; ours is the batcher's queue, so this one lies above.
+# Serve's own bound on calls answers without RetryInfo; the batcher's is to be met first, so this one lies above it.
 _ONGOING = 2_000
 _LOGGING = {"enable_access_log": False}
 
