@@ -21,12 +21,12 @@ def locked(*arguments: str) -> set[str]:
 def test_serving_image_has_onnxruntime_and_no_torch() -> None:
     names = locked(*SERVICES, "--extra=cpu")
     assert "onnxruntime" in names
-    assert not names & {"torch", "onnxruntime-gpu", "onnx"}
+    assert not names & {"torch", "onnxruntime-gpu", "mlflow"}
 
 
 def test_gpu_images_have_one_onnxruntime() -> None:
     names = locked(*SERVICES, "--extra=gpu", "--extra=train")
-    assert {"onnxruntime-gpu", "torch", "onnx"} <= names
+    assert {"onnxruntime-gpu", "torch"} <= names
     assert "onnxruntime" not in names
 
 
