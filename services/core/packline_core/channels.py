@@ -12,10 +12,14 @@ APPLICATION_KEY = "application"
 REQUEST_KEY = "packline-request-key"
 MAX_MESSAGE_BYTES = 64 << 20
 
-# Every method may be sent twice: what changes something carries an id of the caller's choosing. UNAVAILABLE says that
-# the call did not run to its end.
+# Every other method may be sent twice: what changes something carries an id of the caller's choosing. These are wishes
+# without one: a second Rollback, sent after the first was fulfilled, would go back one version more.
+NOT_REPEATED = frozenset({"Approve", "Rollback"})
+_REGISTRY = "packline.training.v1.RegistryService"
+# UNAVAILABLE says that the call did not run to its end.
 _SERVICE_CONFIG = {
     "methodConfig": [
+        {"name": [{"service": _REGISTRY, "method": method} for method in sorted(NOT_REPEATED)]},
         {
             "name": [{}],
             "retryPolicy": {
@@ -25,7 +29,7 @@ _SERVICE_CONFIG = {
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
     ]
 }
 

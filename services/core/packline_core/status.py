@@ -75,6 +75,11 @@ def from_status(status: Status) -> PacklineError:
     )
 
 
+def error_of(code: int, message: str, reason: str) -> PacklineError:
+    """The error that stands in an answer rather than in a call's status, such as one page's in a stream."""
+    return _error(code, message, reason=reason, field="", retry_after=1.0, metadata={})
+
+
 def error_from_call(error: grpc.RpcError) -> PacklineError:
     """The error that a failed call brought back, of whatever origin: a service, the ingress, or gRPC itself."""
     call: Any = error
