@@ -281,7 +281,7 @@ class Status:
         history: The newest decisions, newest first.
         observed_generation: Of the manifest that this speaks of.
         revision: Of the registry: decisions up to it have become events.
-        run: The newest run told of: id and state.
+        runs: The newest training and gate run, as `ID STATE`: what has been told of them.
         applied: Digest of the application's configuration that was last seen in place as wanted.
         schedule: The cron expression that is in force.
         schedule_since: Since when: earlier times of it are not made up for.
@@ -297,7 +297,7 @@ class Status:
     next: str = ""
     history: tuple[Decision, ...] = ()
     revision: int = 0
-    run: tuple[str, str] = ("", "")
+    runs: tuple[str, ...] = ()
     applied: str = ""
     schedule: str = ""
     schedule_since: datetime | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from packline_operator.domain import Registry, RunKind, RunState, StartRun, Version, VersionState
-from packline_operator.words import duration
+from packline_operator.words import moment
 
 _FIRST_RETRY = timedelta(minutes=1)
 _LAST_RETRY = timedelta(hours=1)
@@ -37,10 +37,9 @@ def gate_to_start(pack: str, registry: Registry, version: Version, now: datetime
         last = max(run.ended_at or run.created_at for run in runs)
         failed = [run for run in runs if run.state is not RunState.SUCCEEDED]
         wait = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(len(failed), 6))
-        left = wait - (now - last)
-        if left > timedelta(0):
+        if now - last < wait:
             why = f"failed ({runs[0].message})" if failed else "judged nothing that still holds"
-            return None, f"The gate's last run of {version.name} {why}; again in {duration(left)}."
+            return None, f"The gate's last run of {version.name} {why}; again at {moment(last, wait)}."
         run_id += f"-{int(last.timestamp())}"
     start = StartRun(run_id, RunKind.GATE, f"{version.name} was registered", version.name)
     return start, f"{version.name} goes to the gate."

@@ -7,13 +7,13 @@ class Reason(StrEnum):
     """Why something was decided, or is as it is."""
 
     # The Pack itself.
-    ACCEPTED = "Accepted"
     MANIFEST_UNREADABLE = "ManifestUnreadable"
     NOT_REGISTERED = "NotRegistered"
     REGISTERED = "Registered"
     DELETING = "Deleting"
     PEER_UNREACHABLE = "PeerUnreachable"
     ACTION_FAILED = "ActionFailed"
+    DONE = "Done"
 
     # Serving.
     RUNNING = "Running"

@@ -30,7 +30,7 @@ from packline_operator.gate_rules import gate_to_start, to_judge
 from packline_operator.judgement import Judgement, Verdict, judge_live, judge_shadow
 from packline_operator.reasons import Reason
 from packline_operator.serving import readiness
-from packline_operator.words import duration
+from packline_operator.words import duration, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +156,19 @@ def _candidate(scene: _Scene, version: Version) -> Move:
 def _held(scene: _Scene, version: Version, judgement: Judgement) -> Move | None:
     """Why a candidate that could move stays; None where its time has come."""
     rules, elapsed, calls = scene.pack.spec.rollout, scene.elapsed, _calls(scene, version)
-    left = _hold(scene) - elapsed
-    if left > timedelta(0):
-        return Move(Reason.HOLDING, f"{version.name} {_goal(scene)} in {duration(left)} if nothing speaks against it.")
+    if elapsed < _hold(scene):
+        when = moment(scene.registry.since, _hold(scene))
+        return Move(Reason.HOLDING, f"{version.name} {_goal(scene)} at {when} if nothing speaks against it.")
     too_long = elapsed > parse_duration(rules.max_hold)
     if calls < rules.min_requests:
-        seen = f"{calls} of the {rules.min_requests} calls that a step needs"
+        # In tenths, so that not every call changes the status.
+        seen = f"{calls - calls % max(1, rules.min_requests // 10)} of the {rules.min_requests} calls that a step needs"
         if not too_long:
             return Move(Reason.WAITS_FOR_REQUESTS, f"{version.name} {_goal(scene)} after more calls: {seen} so far.")
         return Move(
             Reason.TOO_LITTLE_TRAFFIC,
-            f"{version.name} has seen {seen} in {duration(elapsed)}, longer than maxHold ({rules.max_hold}): "
+            f"{version.name} has seen {seen} since {moment(scene.registry.since)}, longer than maxHold "
+            f"({rules.max_hold}): "
             "send it traffic, lower rollout.minRequests, or approve it.",
         )
     if judgement.verdict is Verdict.UNCLEAR:
@@ -212,10 +214,10 @@ def _watched(scene: _Scene) -> Move | None:
         if judgement.verdict is Verdict.WORSE and judgement.reason is not None:
             message = f"{registry.active.name} is worse than {previous.name} was: {judgement.message}."
             return _decide(scene, DecisionKind.ROLL_BACK, previous.name, judgement.reason, message, reject_active=True)
-    left = duration(parse_duration(scene.pack.spec.rollout.watch) - (scene.now - promotion.at))
+    until = moment(promotion.at, parse_duration(scene.pack.spec.rollout.watch))
     waiting = to_judge(registry)
     follows = f"; {waiting.name} waits for that" if waiting else ""
-    return Move(Reason.WAITS_FOR_WATCH, f"{registry.active.name} is watched for {left} more{follows}.")
+    return Move(Reason.WAITS_FOR_WATCH, f"{registry.active.name} is watched until {until}{follows}.")
 
 
 def _waiting(scene: _Scene) -> Move | None:

@@ -9,7 +9,7 @@ from packline_core.manifest import Pack
 from packline_core.units import parse_duration
 
 from packline_operator.domain import Observed, Registry, Run, RunKind, StartRun
-from packline_operator.words import duration
+from packline_operator.words import moment
 
 
 def training_to_start(observed: Observed, now: datetime) -> StartRun | None:
@@ -112,9 +112,10 @@ def training_outlook(observed: Observed, now: datetime) -> str:
         parts.append(f"after {missing} more corrections" if missing > 0 else "for the corrections that came in")
     upcoming = schedule_next(observed)
     if upcoming is not None:
-        parts.append(f"at {upcoming:%Y-%m-%d %H:%M} UTC")
+        parts.append(f"at {moment(upcoming)}")
     if not parts:
         return "Trains when asked to."
-    left = cooldown_left(pack, registry, now)
-    wait = f", not before {duration(left)} have passed" if left > timedelta(0) else ""
+    last, wait = last_training(registry), ""
+    if last is not None and cooldown_left(pack, registry, now) > timedelta(0):
+        wait = f", not before {moment(last, parse_duration(pack.spec.training.cooldown))}"
     return f"Trains {' or '.join(parts)}{wait}."
