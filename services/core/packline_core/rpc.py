@@ -139,7 +139,7 @@ async def _refuse(method: str, error: Exception, grpc_context: Any) -> Empty:
         raise error
     known = error if isinstance(error, PacklineError) else _internal(method, error)
     code, details = status_code(known), status_message(known)
-    trailers = [(DETAILS_KEY, to_status(known).SerializeToString())]
+    trailers = ((DETAILS_KEY, to_status(known).SerializeToString()),)
     _count(method, code.name, known.reason)
     if hasattr(grpc_context, "abort"):
         await grpc_context.abort(code, details, trailers)
