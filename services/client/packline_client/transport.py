@@ -55,8 +55,8 @@ class SyncTransport:
 
     def __init__(self, channel: grpc.Channel, timeout: float, attempts: int = ATTEMPTS) -> None:
         self._channel = channel
-        self._attempts = attempts
         self._timeout = timeout
+        self._attempts = attempts
 
     def unary(self, call: Call[Out]) -> Out:
         """Makes a call with one answer."""
@@ -70,17 +70,17 @@ class SyncTransport:
     def _answer(self, call: Call[Any], seconds: float) -> Any:
         requests = _requests(call)
         make = self._channel.stream_unary if isinstance(requests, Guarded) else self._channel.unary_unary
+        running = self._begin(_stub(make, call).future, requests, call, seconds)
         try:
-            return _stub(make, call)(requests, timeout=seconds, metadata=call.metadata)
-        except grpc.RpcError as error:
+            return running.result()
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
             raise _reason(error, requests) from None
 
     def streaming(self, call: Call[Out]) -> Iterator[Out]:
         """Makes a call with many answers; leaving the iterator early calls it off."""
         requests = _requests(call)
         make = self._channel.stream_stream if isinstance(requests, Guarded) else self._channel.unary_stream
-        seconds = call.timeout or self._timeout
-        answers = _stub(make, call)(requests, timeout=seconds, metadata=call.metadata)
+        answers = self._begin(_stub(make, call), requests, call, call.timeout or self._timeout)
         try:
             for message in answers:
                 yield call.parse(message)
@@ -89,14 +89,21 @@ class SyncTransport:
         finally:
             answers.cancel()
 
+    def _begin(self, stub: Any, requests: Message | Guarded, call: Call[Any], seconds: float) -> Any:
+        if isinstance(requests, Message):
+            return stub(requests, timeout=seconds, metadata=call.metadata)
+        running = stub(iter(requests), timeout=seconds, metadata=call.metadata)
+        requests.started(running.cancel)
+        return running
+
 
 class AsyncTransport:
     """Calls over an asyncio channel."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout: float, attempts: int = ATTEMPTS) -> None:
         self._channel = channel
-        self._attempts = attempts
         self._timeout = timeout
+        self._attempts = attempts
 
     async def unary(self, call: Call[Out]) -> Out:
         """Makes a call with one answer."""
@@ -112,19 +119,18 @@ class AsyncTransport:
         make = self._channel.stream_unary if isinstance(requests, Guarded) else self._channel.unary_unary
         try:
             return await _stub(make, call)(requests, timeout=seconds, metadata=call.metadata)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, asyncio.CancelledError) as error:
             raise _reason(error, requests) from None
 
     async def streaming(self, call: Call[Out]) -> AsyncIterator[Out]:
         """Makes a call with many answers; leaving the iterator early calls it off."""
         requests = _requests(call)
         make = self._channel.stream_stream if isinstance(requests, Guarded) else self._channel.unary_stream
-        seconds = call.timeout or self._timeout
-        answers = _stub(make, call)(requests, timeout=seconds, metadata=call.metadata)
+        answers = _stub(make, call)(requests, timeout=call.timeout or self._timeout, metadata=call.metadata)
         try:
             async for message in answers:
                 yield call.parse(message)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, asyncio.CancelledError) as error:
             raise _reason(error, requests) from None
         finally:
             answers.cancel()
@@ -142,8 +148,8 @@ def _stub(make: Any, call: Call[Any]) -> Any:
     )
 
 
-def _reason(error: grpc.RpcError, requests: Message | Guarded) -> Exception:
+def _reason(error: BaseException, requests: Message | Guarded) -> BaseException:
     """What made a call fail: the source of its requests, or what its status says."""
     if isinstance(requests, Guarded) and requests.failure is not None:
         return requests.failure
-    return error_from_call(error)
+    return error_from_call(error) if isinstance(error, grpc.RpcError) else error

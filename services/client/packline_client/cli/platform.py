@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,8 @@ def up(
         return
     log = here.logs / LOG if detach else None
     child = start_platform(here, log)
+    if not detach:
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
         address = _wait(here.home, lambda: child.poll() is None, timeout)
     except Unavailable as error:
@@ -45,7 +48,6 @@ def _wait(home: Path, alive: Callable[[], bool], timeout: float) -> str:
 
     from packline_client.platform import wait_until_ready
 
-    assert callable(alive)
     with Console(stderr=True, quiet=not is_terminal()).status("starting Packline") as line:
         return wait_until_ready(
             home, alive, lambda words: line.update(f"starting Packline: waiting for {words}"), timeout
