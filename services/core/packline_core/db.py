@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -28,7 +29,6 @@ from packline_core.errors import PacklineError, StorageFull, Unavailable
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT = 10.0
-_MIGRATION_LOCK = 0x7061636B  # "pack", the key of PostgreSQL's advisory lock
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
@@ -108,6 +108,12 @@ def write(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def alone(connection: Connection, what: str) -> None:
+    """Waits until no other transaction of that name is under way; SQLite's writers take turns anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(what.encode()))))
+
+
 def migrate(engine: Engine, package: str) -> None:
     """Brings the tables to the newest migration of `package` (its folder `migrations`). Processes that start at the
     same time take turns, and the later ones find nothing to do.
@@ -115,8 +121,7 @@ def migrate(engine: Engine, package: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(files(package) / "migrations"))
     with _one_migrates(engine), write(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        alone(connection, "migrate")
         # Two services may share a database: each has its own table of revisions.
         config.attributes.update(connection=connection, version_table=f"{package}_revision")
         command.upgrade(config, "head")
