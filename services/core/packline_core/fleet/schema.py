@@ -108,7 +108,8 @@ def build_config(fleet: Fleet) -> dict[str, Any]:
             "enable_reflection": True,
         },
         "logging_config": _LOGGING,
-        "applications": [_service(name) for name in sorted(fleet.services)] + [_application(pack) for pack in packs],
+        "applications": [_service(name) for name in sorted(fleet.services)]
+        + [pack_application(pack) for pack in packs],
     }
 
 
@@ -116,7 +117,12 @@ def _service(name: str) -> dict[str, Any]:
     return {"name": name, "route_prefix": f"/{name}", "import_path": _IMPORT_PATHS[name], "logging_config": _LOGGING}
 
 
-def _application(pack: PackApplication) -> dict[str, Any]:
+def pack_application(pack: PackApplication) -> dict[str, Any]:
+    """One Pack's entry of `applications`: what the loop compares with what stands in the fleet.
+
+    Raises:
+        NotFound: The Pack's task is not installed.
+    """
     serving = pack.serving
     deployment: dict[str, Any] = {
         "name": DEPLOYMENT,
