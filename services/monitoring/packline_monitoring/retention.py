@@ -1,0 +1,158 @@
+"""Housekeeping: payloads past their Pack's retention, rows and sums past theirs, erasures that training still owes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from packline_core import db
+from packline_core.errors import NotFound, PacklineError, Unavailable
+from packline_core.manifest import Recording
+from packline_core.units import parse_duration
+from sqlalchemy.engine import Connection, Engine
+
+from packline_monitoring.config import Limits
+from packline_monitoring.erasure import Erasure, scrub
+from packline_monitoring.load import Threads
+from packline_monitoring.packs import PackDirectory
+from packline_monitoring.payloads import Payloads
+from packline_monitoring.references import remove_unnamed
+from packline_monitoring.tables import corrections, erased, packs, predictions, tallies
+from packline_monitoring.tallies import HOUR, MINUTE
+from packline_monitoring.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 500
+_DEFAULT = parse_duration(Recording().retention)
+
+
+class Housekeeping:
+    """What removes by itself, in small transactions between the others."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        writer: Writer,
+        payloads: Payloads,
+        threads: Threads,
+        directory: PackDirectory,
+        erasure: Erasure,
+        clock: Callable[[], datetime],
+        limits: Limits,
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._payloads = payloads
+        self._threads = threads
+        self._directory = directory
+        self._erasure = erasure
+        self._clock = clock
+        self._limits = limits
+        self._swept_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Rounds without end, until cancelled."""
+        while True:
+            try:
+                await self.round()
+            except PacklineError as error:
+                logger.warning("housekeeping is put off: %s", error.message)
+            except Exception:  # one bad round must not be the last
+                logger.exception("a round of housekeeping failed")
+            await asyncio.sleep(self._limits.pause)
+
+    async def round(self) -> None:
+        """One round: removes all that is due now."""
+        now = self._clock()
+        for pack in await self._threads.run(self._packs):
+            await self._erasure.finish(pack)
+            retention = await self._retention(pack)
+            await self._all(partial(expire, self._payloads, pack, now - retention))
+            await self._all(partial(drop_rows, self._payloads, pack, now - max(self._limits.rows, retention)))
+        await self._writer.write(lambda c: drop_sums(c, now, self._limits))
+        if self._swept_at is None or now - self._swept_at >= self._limits.sweep:
+            await self.sweep()
+            self._swept_at = now
+        await self._threads.run(lambda: scrub(self._engine))
+
+    async def sweep(self) -> None:
+        """Removes payloads that no row names: a process was killed between putting them and committing the row."""
+        names = iter(await self._threads.run(lambda: list(self._payloads.names())))
+        while part := list(itertools.islice(names, _CHUNK)):
+            if count := await self._writer.write(partial(self._remove, part)):
+                logger.info("removed %d payloads that no prediction names", count)
+
+    def _remove(self, keys: Iterable[tuple[str, str]], connection: Connection) -> int:
+        return remove_unnamed(connection, self._payloads, keys)
+
+    async def _all(self, step: Callable[[Connection], int]) -> None:
+        while await self._writer.write(step) == _CHUNK:
+            pass
+
+    def _packs(self) -> list[str]:
+        with db.read(self._engine) as connection:
+            return list(connection.scalars(sa.select(packs.c.name).order_by(packs.c.name)))
+
+    async def _retention(self, pack: str) -> timedelta:
+        try:
+            return (await self._directory.facts(pack)).retention
+        except (NotFound, Unavailable):
+            return _DEFAULT
+
+
+def expire(payloads: Payloads, pack: str, before: datetime, connection: Connection) -> int:
+    """Lets some payloads and answers older than `before` go, unless a correction is about them."""
+    pinned = sa.select(corrections.c.sequence).where(
+        corrections.c.pack == pack, corrections.c.payload_digest == predictions.c.payload_digest
+    )
+    due = connection.execute(
+        sa.select(predictions.c.prediction_id, predictions.c.payload_digest)
+        .where(
+            predictions.c.pack == pack,
+            predictions.c.at < before,
+            predictions.c.payload_digest.is_not(None),
+            ~pinned.exists(),
+        )
+        .order_by(predictions.c.at)
+        .limit(_CHUNK)
+    ).all()
+    if due:
+        ids = [row.prediction_id for row in due]
+        gone: dict[str, Any] = {"payload_digest": None, "answer_json": ""}
+        of = (predictions.c.pack == pack) & predictions.c.prediction_id.in_(ids)
+        connection.execute(sa.update(predictions).where(of).values(gone))
+        remove_unnamed(connection, payloads, {(pack, row.payload_digest) for row in due})
+    return len(due)
+
+
+def drop_rows(payloads: Payloads, pack: str, before: datetime, connection: Connection) -> int:
+    """Removes some predictions older than `before` that have no correction."""
+    corrected = sa.select(corrections.c.sequence).where(
+        corrections.c.pack == pack, corrections.c.prediction_id == predictions.c.prediction_id
+    )
+    due = (
+        sa.select(predictions.c.prediction_id)
+        .where(predictions.c.pack == pack, predictions.c.at < before, ~corrected.exists())
+        .limit(_CHUNK)
+    )
+    statement = sa.delete(predictions).where(predictions.c.pack == pack, predictions.c.prediction_id.in_(due))
+    digests = connection.scalars(statement.returning(predictions.c.payload_digest)).all()
+    remove_unnamed(connection, payloads, {(pack, digest) for digest in digests if digest})
+    return len(digests)
+
+
+def drop_sums(connection: Connection, now: datetime, limits: Limits) -> None:
+    """Removes sums and marks of erased predictions that no question reaches any more."""
+    # A day more than is read minute by minute, so that no reading meets the edge.
+    for unit, kept in ((MINUTE, limits.minutes + timedelta(days=1)), (HOUR, limits.hours)):
+        before = int((now - kept).timestamp())
+        connection.execute(sa.delete(tallies).where(tallies.c.unit == unit, tallies.c.start < before))
+    connection.execute(sa.delete(erased).where(erased.c.erased_at < now - limits.rows))
