@@ -64,6 +64,11 @@ class Replica(HealthServicer):
     prepare_inline = False
 
     def __init__(self, pack: str, task: str, settings: Settings | None = None) -> None:
+        self._slots: Slots | None = None
+        self._recorder: Recorder | None = None
+        self._reporter: Reporter | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._prepare_pool = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         self.pack = pack
         self.task = get_task(task)
         self.settings = settings or load_settings()
@@ -71,13 +76,8 @@ class Replica(HealthServicer):
         self._config = ServingConfig(pack, task)
         self._cache = BundleCache(self.settings.cache)
         self._quarantine = Quarantine(self.settings.cache / "quarantine" / pack)
-        self._slots: Slots | None = None
-        self._recorder: Recorder | None = None
-        self._reporter: Reporter | None = None
-        self._watcher: asyncio.Task[None] | None = None
         self._shadows: set[asyncio.Task[None]] = set()
         self._budget = ShadowBudget()
-        self._prepare_pool = ThreadPoolExecutor(2, thread_name_prefix="prepare")
 
     def answer_json(self, results: Sequence[Any]) -> str:
         """The answer that `results` make, in the task's own JSON. Called outside of the event loop."""
@@ -143,19 +143,22 @@ class Replica(HealthServicer):
                 )
 
     async def drain(self) -> None:
-        """Lets the calls in flight end, sends what is recorded, and closes everything."""
+        """Lets the calls in flight end, sends what is recorded, and closes everything; for servers other than Serve."""
         if self._watcher is not None:
             self._watcher.cancel()
         if self._slots is not None:
             await self._slots.close()
-        if self._recorder is not None:
-            await asyncio.to_thread(self._recorder.close)
         if self._reporter is not None:
             await self._reporter.close()
-        self._prepare_pool.shutdown(wait=False)
+        await asyncio.to_thread(self.__del__)
 
-    async def __del__(self) -> None:
-        await self.drain()
+    def __del__(self) -> None:
+        """Called by Serve once the calls in flight have ended: nobody is to blame for this death."""
+        for slot in self._open_slots():
+            self._quarantine.clear(slot.version.digest)
+        if self._recorder is not None:
+            self._recorder.close()
+        self._prepare_pool.shutdown(wait=False)
 
     async def _start(self, config: ServingConfig) -> None:
         quarantined = await asyncio.to_thread(self._quarantine.settle)

@@ -29,5 +29,5 @@ class ShadowBudget:
         return self._credit > 0
 
     def spend(self, seconds: float) -> None:
-        """Takes what a shadow took."""
-        self._credit -= seconds
+        """Takes what a shadow took; the debt is bounded, so that idle times are not paid for later."""
+        self._credit = max(-_MOST, self._credit - seconds)

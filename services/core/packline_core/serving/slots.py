@@ -57,18 +57,36 @@ class Slot:
         self.predictor = predictor
         self.batcher = Batcher(predictor.predict, limits, version.version)
         self.opened = time.monotonic()
-        self.calls = 0
         self.answered = 0
+        self._calls = 0
+        self._free = asyncio.Event()
+        self._free.set()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Keeps the version open for the length of a call."""
-        self.calls += 1
+        self._calls += 1
+        self._free.clear()
         try:
             yield
             self.answered += 1
         finally:
-            self.calls -= 1
+            self._calls -= 1
+            if self._calls == 0:
+                self._free.set()
+
+    async def close(self) -> None:
+        """Closes it once the calls that it holds have ended, or after two minutes."""
+        try:
+            await asyncio.wait_for(self._free.wait(), _DRAIN_SECONDS)
+        except TimeoutError:
+            _log.warning("version %s is closed with %d calls in flight", self.version.version, self._calls)
+        self.batcher.close()
+        await asyncio.to_thread(self._close_idle)
+
+    def _close_idle(self) -> None:
+        self.batcher.join()
+        self.predictor.close()
 
 
 class Slots:
@@ -113,7 +131,7 @@ class Slots:
             await asyncio.wait({self._task})
 
     def watch(self) -> None:
-        """Called every few seconds: lets go of a candidate that killed another replica of this node, ends probations."""
+        """Called every few seconds: ends probations, lets go of a candidate that killed another replica of this node."""
         for slot in list(self._on_probation):
             seconds, calls = self._probation
             if time.monotonic() - slot.opened >= seconds and slot.answered >= calls:
@@ -167,9 +185,9 @@ class Slots:
             self._report("candidate", SlotState.EMPTY)
         elif wanted.candidate.digest in held and held[wanted.candidate.digest] is not self.active:
             self.candidate = self._named(held[wanted.candidate.digest], wanted.candidate, "candidate")
-        elif (
-            self.candidate is not None and self.candidate.version.digest != wanted.candidate.digest
-        ) or self.candidate is self.active:
+        elif self.candidate is not None and (
+            self.candidate is self.active or self.candidate.version.digest != wanted.candidate.digest
+        ):
             self.candidate = None
         for slot in before - {self.active, self.candidate}:
             self._retire(slot)
@@ -238,11 +256,7 @@ class Slots:
         task.add_done_callback(self._closing.discard)
 
     async def _close_drained(self, slot: Slot) -> None:
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        while slot.calls and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-        await slot.batcher.drain(1.0)
-        await asyncio.to_thread(slot.predictor.close)
+        await slot.close()
         self._on_probation.discard(slot)
         if slot.version.digest not in {s.version.digest for s in (self.active, self.candidate) if s is not None}:
             self._quarantine.clear(slot.version.digest)
