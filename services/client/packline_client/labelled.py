@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packline_core.errors import FailedPrecondition, InvalidInput
+from packline_core.errors import AlreadyExists, FailedPrecondition, InvalidInput
 from packline_core.task import Example, ExampleScore, Task, get_task
 
 from packline_client.files import checked_source
@@ -135,16 +135,19 @@ def correct_all(client: Client, pack: str, data: Path, jobs: int, complain: Comp
 
     def correct(example: Example) -> bool:
         answer = ask(client, pack, example.payload)
-        return client.monitoring.correct(
-            pack,
-            example.truth,
-            prediction_id=answer.prediction_id,
-            # The answer may not be recorded yet, or not be kept.
-            payload=example.payload,
-            page=_page(example),
-            # Of the label alone, so that reading the same folder again adds nothing.
-            correction_id=hashlib.sha256(f"{example.key}\n{example.truth}".encode()).hexdigest(),
-        ).created
+        try:
+            return client.monitoring.correct(
+                pack,
+                example.truth,
+                prediction_id=answer.prediction_id,
+                # The answer may not be recorded yet, or not be kept.
+                payload=example.payload,
+                page=_page(example),
+                # Of the label alone, so that reading the same folder again adds nothing.
+                correction_id=hashlib.sha256(f"{example.key}\n{example.truth}".encode()).hexdigest(),
+            ).created
+        except AlreadyExists:
+            return False  # given for an earlier answer to the same document
 
     new = known = failed = 0
     for outcome in in_flight(correct, _Rows(task, data, complain).examples(), jobs):

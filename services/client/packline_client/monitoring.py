@@ -19,10 +19,25 @@ _RPC = pb.DESCRIPTOR.services_by_name["MonitoringService"].methods_by_name
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A correction was taken in: how many the Pack has now, and whether this one was new."""
+    """A correction was taken in.
+
+    Attributes:
+        corrections: How many the Pack has now.
+        created: False where the same correction was known already.
+        replaces: The correction that held until now, if its truth was another.
+    """
 
     corrections: int
     created: bool
+    replaces: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Rows and payloads removed; training's part follows by itself where it is pending."""
+
+    removed: int
+    pending_in_training: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +177,20 @@ class _Calls:
         return Call(_RPC["GetPayload"], MONITORING_APPLICATION, request, lambda message: bytes(message.payload))
 
     @unary
-    def compare(self, pack: str, since: datetime, versions: Sequence[str] = ()) -> Call[Comparison]:
-        """Each version's figures from `since` (an aware time) until now; all versions where none is named."""
+    def compare(self, pack: str, since: datetime | None = None, versions: Sequence[str] = ()) -> Call[Comparison]:
+        """Each version's figures from `since` (an aware time) until now; all time and all versions where left out."""
         request = pb.CompareVersionsRequest(pack=pack, versions=versions)
-        request.since.FromDatetime(since)
+        if since is not None:
+            request.since.FromDatetime(since)
         return Call(
             _RPC["CompareVersions"], MONITORING_APPLICATION, request, lambda message: from_proto(Comparison, message)
         )
 
     @unary
-    def erase(self, pack: str, prediction_id: str) -> Call[int]:
-        """Forgets one prediction with all its traces; gives the number of rows and payloads removed."""
-        request = pb.ErasePredictionRequest(pack=pack, prediction_id=prediction_id)
-        return Call(_RPC["ErasePrediction"], MONITORING_APPLICATION, request, lambda message: int(message.removed))
+    def erase(self, pack: str, *, prediction_id: str = "", payload_digest: str = "") -> Call[Erased]:
+        """Forgets one prediction, or every prediction and correction of a payload (`sha256:…`), with all traces."""
+        request = pb.ErasePredictionRequest(pack=pack, prediction_id=prediction_id, payload_digest=payload_digest)
+        return Call(_RPC["ErasePrediction"], MONITORING_APPLICATION, request, lambda m: from_proto(Erased, m))
 
     @unary
     def replicas(self, pack: str) -> Call[tuple[Replica, ...]]:

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     PACKS = "packs"
 
 
+_HOPELESS_SECONDS = 20.0
+
 KindArgument = Annotated[Kind, typer.Argument(help="pack", show_default=False)]
 WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Return only when it is done.")]
 PatienceOption = Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait at most.")]
@@ -215,10 +217,19 @@ def _wait(look: Callable[[], tuple[bool, str]], what: str, timeout: float) -> No
     if not _is_running():
         raise Unavailable("Packline is not running, so nothing happens; start it with: packline up --detach")
     deadline = time.monotonic() + timeout
+    hopeless_since = None
     console = Console(stderr=True, quiet=not is_terminal())
     with console.status(f"waiting for {what}") as line:
         while True:
-            done, words = look()
+            try:
+                done, words = look()
+                hopeless_since = None
+            except FailedPrecondition as error:
+                # What an earlier manifest brought about may still be seen for a moment.
+                hopeless_since = hopeless_since or time.monotonic()
+                if time.monotonic() - hopeless_since > _HOPELESS_SECONDS:
+                    raise
+                done, words = False, error.message
             if done:
                 return
             if time.monotonic() > deadline:
