@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -110,3 +115,37 @@ def address(peer: Peer) -> Iterator[str]:
 def client(address: str) -> Iterator[Client]:
     with Client(address, timeout=20) as made:
         yield made
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Packline:
+    """The `packline` command in a process of its own, with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {**os.environ, "PACKLINE_HOME": str(home), "PACKLINE_ADDRESS": "127.0.0.1:1"}
+
+    def __call__(self, *arguments: object, stdin: str = "", timeout: float = 60) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "packline_client", *map(str, arguments)],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def packline(tmp_path: Path) -> Packline:
+    return Packline(tmp_path / "home")

@@ -6,6 +6,7 @@ busy, out of time), 5 refused as things stand, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import typer
@@ -34,6 +35,12 @@ class Group(TyperGroup):
             complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
             missing = isinstance(error, FileNotFoundError)
             raise typer.Exit(Exit.NOT_FOUND if missing else Exit.FAILED) from None
+        except Exception as error:
+            # The last place where an error can be told without a traceback; typer's own carry their exit code.
+            if hasattr(error, "exit_code") or isinstance(error, typer.Abort) or os.environ.get("PACKLINE_DEBUG"):
+                raise
+            complain(f"{type(error).__name__}: {error}. This is a defect of Packline; PACKLINE_DEBUG=1 shows where")
+            raise typer.Exit(Exit.FAILED) from None
 
 
 def new_app(help_text: str, **options: Any) -> typer.Typer:

@@ -1,0 +1,75 @@
+"""A whole platform of its own, started and stopped by the command that users type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ocr"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Platform:
+    """A home, and the `packline` command on it."""
+
+    home: Path
+    environment: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PACKLINE_")}
+        shared = {name: os.environ[name] for name in ("PACKLINE_SHARED_DATA",) if name in os.environ}
+        self.environment = {**inherited, **shared, "PACKLINE_HOME": str(self.home)}
+
+    def __call__(self, *arguments: object, stdin: str = "", timeout: float = 280) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "packline_client", *map(str, arguments)],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def must(self, *arguments: object, **options: object) -> str:
+        """Runs a command that is to succeed; gives its stdout."""
+        ran = self(*arguments, **options)  # type: ignore[arg-type]
+        assert ran.code == 0, f"packline {' '.join(map(str, arguments))}: exit {ran.code}\n{ran.out}\n{ran.err}"
+        return ran.out
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """Short, since sockets lie below it."""
+    path = Path(tempfile.mkdtemp(prefix="pk-")).resolve()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def platform(home: Path) -> Iterator[Platform]:
+    """A platform that is up; stopped at the end, come what may."""
+    made = Platform(home)
+    try:
+        made.must("up", "--detach")
+        yield made
+    finally:
+        made("down")
