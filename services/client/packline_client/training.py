@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
@@ -44,16 +44,10 @@ class _Calls:
             timeout: Seconds for the whole import.
         """
         files = folder_files(Path(folder))
-
-        def requests() -> Iterator[pb.ImportDatasetRequest]:
-            for name, path in files:
-                for chunk in pieces(path):
-                    yield pb.ImportDatasetRequest(pack=pack, file=pb.FileChunk(path=name, chunk=chunk))
-
         return Call(
             _DATASETS["ImportDataset"],
             TRAINING_APPLICATION,
-            requests(),
+            (pb.ImportDatasetRequest(pack=pack, file=chunk) for chunk in _chunks(files)),
             lambda message: from_proto(ImportResult, message),
             timeout,
         )
@@ -160,16 +154,10 @@ class _Calls:
     def publish(self, pack: str, bundle: str | PathLike[str], *, timeout: float | None = HOUR) -> Call[Version]:
         """Registers a sealed bundle made elsewhere; it goes through the gate like any other."""
         files = folder_files(Path(bundle))
-
-        def requests() -> Iterator[pb.PublishVersionRequest]:
-            for name, path in files:
-                for chunk in pieces(path):
-                    yield pb.PublishVersionRequest(pack=pack, file=pb.FileChunk(path=name, chunk=chunk))
-
         return Call(
             _REGISTRY["PublishVersion"],
             TRAINING_APPLICATION,
-            requests(),
+            (pb.PublishVersionRequest(pack=pack, file=chunk) for chunk in _chunks(files)),
             lambda message: from_proto(Version, message.version),
             timeout,
         )
@@ -203,3 +191,9 @@ class Training(_Calls, Service):
 
 class AsyncTraining(_Calls, AsyncService):
     """`async_client.training`."""
+
+
+def _chunks(files: Iterable[tuple[str, Path]]) -> Iterator[pb.FileChunk]:
+    for name, path in files:
+        for chunk in pieces(path):
+            yield pb.FileChunk(path=name, chunk=chunk)
