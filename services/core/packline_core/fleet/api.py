@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from packline_core.config import Settings
 from packline_core.errors import FailedPrecondition, InvalidInput, Unavailable
 
 _PATH = "/api/serve/applications/"
@@ -52,12 +55,24 @@ class FleetApi:
 
     Args:
         base: `Settings.serve_api`.
+        token: Ray's own token, where it asks for one.
         timeout: Seconds for one request.
     """
 
-    def __init__(self, base: str, timeout: float = 60.0) -> None:
+    def __init__(self, base: str, token: str = "", timeout: float = 60.0) -> None:
         self._url = base.rstrip("/") + _PATH
+        self._token = token
         self._timeout = timeout
+
+    @classmethod
+    def of(cls, settings: Settings) -> FleetApi:
+        """The API of an installation, with the token that its Ray was started with or that Ray's variables name."""
+        token = os.environ.get("RAY_AUTH_TOKEN", "")
+        named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        for path in (settings.home / "ray" / "token", Path(named) if named else None):
+            if not token and path is not None and path.is_file():
+                token = path.read_text(encoding="ascii").strip()
+        return cls(settings.serve_api, token)
 
     def details(self) -> dict[str, Any]:
         """Serve's own description of everything that it runs (`ServeInstanceDetails`).
@@ -106,6 +121,8 @@ class FleetApi:
 
     def _call(self, method: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         request = urllib.request.Request(self._url, data=body, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:

@@ -1,7 +1,7 @@
 """A Ray of one's own on this machine: started, found again and stopped, with all its ports, folders and settings.
 
-The REST API and both ingresses listen on loopback. Ray itself and the replicas listen on every interface, for which Ray
-has no setting: on a machine that others reach, keep its ports behind a firewall.
+The REST API and both ingresses listen on loopback. Ray itself listens on every interface, having no setting for it, so
+it answers only who holds the installation's token. Replicas listen there too, and answer for their own Pack alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from packline_core.fleet.processes import end_processes, fleet_processes
 # Sockets lie about 60 characters below Ray's folder, and a socket's path has 107 at most.
 _LONGEST_TEMP = 40
 _STATE = "ray.json"
+_TOKEN = "token"
 
 # Measured in docs/serving.md: HAProxy before the replicas and one event loop in a replica are what makes Serve fast.
 _FAST = {
@@ -82,10 +84,12 @@ class RunningRay:
     """A local Ray that was started.
 
     Attributes:
-        folder: Its sessions, sockets and logs.
+        home: The installation's.
+        folder: Ray's sessions, sockets and logs.
         ports: Where it listens.
     """
 
+    home: Path
     folder: Path
     ports: Ports
 
@@ -104,6 +108,11 @@ class RunningRay:
         """What `ray.init(address=…)` takes."""
         return f"127.0.0.1:{self.ports.gcs}"
 
+    @property
+    def driver_environment(self) -> dict[str, str]:
+        """What a process needs beside `gcs_address` to call `ray.init`; processes of the fleet have it already."""
+        return _token_environment(self.home)
+
     def settings(self, settings: Settings) -> Settings:
         """`settings` with the addresses that this Ray really has."""
         return replace(settings, address=self.address, serve_api=self.serve_api)
@@ -113,7 +122,7 @@ def find_ray(home: Path) -> RunningRay | None:
     """The Ray of an installation, if one was started and its processes live."""
     try:
         state = json.loads((home / "ray" / _STATE).read_text(encoding="utf8"))
-        found = RunningRay(Path(state["folder"]), Ports(**state["ports"]))
+        found = RunningRay(home, Path(state["folder"]), Ports(**state["ports"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return found if _raylet_lives(found.folder) else None
@@ -133,10 +142,11 @@ def start_ray(settings: Settings, options: RayOptions | None = None) -> RunningR
         raise FailedPrecondition(f"a fleet of {settings.home} runs already; stop it first", reason="ALREADY_RUNNING")
     folder = _ray_folder(settings.home)
     end_processes(fleet_processes(folder), grace=2)
+    _write_token(settings.home)
     with _start_lock():
         seed = int(hashlib.sha256(str(settings.home).encode()).hexdigest()[:6], 16)
         ports = choose_ports(_port(settings.address, 9000), _port(settings.serve_api, 8265), seed)
-        running = RunningRay(folder, ports)
+        running = RunningRay(settings.home, folder, ports)
         environment = _environment(running.settings(settings), running, options)
         done = subprocess.run(
             _command(running, options), env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -144,10 +154,9 @@ def start_ray(settings: Settings, options: RayOptions | None = None) -> RunningR
         if done.returncode != 0:
             end_processes(fleet_processes(folder), grace=2)
             raise Unavailable(f"Ray did not start: {(done.stderr or done.stdout).strip()[-1500:]}", reason="RAY_FAILED")
-    (settings.home / "ray").mkdir(parents=True, exist_ok=True)
     state = {"folder": str(folder), "ports": asdict(ports)}
     (settings.home / "ray" / _STATE).write_text(json.dumps(state), encoding="utf8")
-    _wait_for_api(running, options.timeout)
+    _wait_for_api(FleetApi.of(running.settings(settings)), options.timeout)
     return running
 
 
@@ -211,6 +220,7 @@ def _environment(settings: Settings, running: RunningRay, options: RayOptions) -
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replica_grpc[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replica_grpc[1]),
         **proxy_environment(),
+        **_token_environment(running.home),
     }
     return {**inherited, **_FAST, **_QUIET, **_DRAIN, **own, **settings_environment(settings), **options.environment}
 
@@ -223,6 +233,18 @@ def proxy_environment() -> dict[str, str]:
         "PACKLINE_HAPROXY": get_haproxy_binary(),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
     }
+
+
+def _token_environment(home: Path) -> dict[str, str]:
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(home / "ray" / _TOKEN)}
+
+
+def _write_token(home: Path) -> None:
+    path = home / "ray" / _TOKEN
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
 
 
 def _ray_folder(home: Path) -> Path:
@@ -249,8 +271,7 @@ def _raylet_lives(folder: Path) -> bool:
     return any(process.name() == "raylet" for process in fleet_processes(folder))
 
 
-def _wait_for_api(running: RunningRay, timeout: float) -> None:
-    api = FleetApi(running.serve_api)
+def _wait_for_api(api: FleetApi, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -259,12 +280,11 @@ def _wait_for_api(running: RunningRay, timeout: float) -> None:
         except Unavailable as error:
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"Ray runs but its REST API at {running.serve_api} does not answer; its logs are in "
-                    f"{running.folder}/session_latest/logs",
-                    reason="RAY_FAILED",
+                    f"Ray runs, but its REST API does not answer: {error}", reason="RAY_FAILED"
                 ) from error
         time.sleep(0.2)
 
 
 def _port(address: str, default: int) -> int:
-    return urlsplit(address if "://" in address else f"//{address}").port or default
+    port = urlsplit(address if "://" in address else f"//{address}").port
+    return default if port is None else port

@@ -86,8 +86,8 @@ def choose_ports(grpc: int, dashboard: int, seed: int = 0) -> Ports:
     """Claims a free block; `grpc` and `dashboard` are kept where they are free and lie in the block otherwise.
 
     Args:
-        grpc: The ingress port that is wanted.
-        dashboard: The REST port that is wanted.
+        grpc: The ingress port that is wanted; 0 for any.
+        dashboard: The REST port that is wanted; 0 for any.
         seed: Where to begin the search, so that one installation mostly finds its old block again.
 
     Raises:
@@ -98,8 +98,8 @@ def choose_ports(grpc: int, dashboard: int, seed: int = 0) -> Ports:
         block = _FIRST + BLOCK * ((seed + step) % count)
         if all(is_free(block + offset) for offset in range(_FIXED)):
             return Ports(
-                grpc=grpc if is_free(grpc) else block + 6,
-                dashboard=dashboard if is_free(dashboard) else block + 7,
+                grpc=grpc if grpc and is_free(grpc) else block + 6,
+                dashboard=dashboard if dashboard and is_free(dashboard) else block + 7,
                 block=block,
             )
     raise Unavailable(f"no {BLOCK} free ports in a row between {_FIRST} and {_LAST}", reason="NO_FREE_PORTS")

@@ -31,6 +31,10 @@ _SPOOL_BYTES = 128 << 20
 _LONGEST_PAUSE = 30.0
 _TIMEOUT = 15.0
 _OVERHEAD = 512
+_UNMADE = 4096
+
+# A payload, or what makes it in the recorder's thread.
+Kept = bytes | Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,15 @@ class Entry:
     latency: float
     code: int = 0
     reason: str = ""
-    payload: bytes = b""
+    payload: Kept = b""
     answer: Callable[[], str] | None = None
     shadow_of: str = ""
     other: Callable[[], str] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, about."""
+        return _OVERHEAD + (len(self.payload) if isinstance(self.payload, bytes) else _UNMADE)
 
 
 class Recorder:
@@ -89,7 +98,7 @@ class Recorder:
 
     def put(self, entry: Entry) -> None:
         """Takes a prediction; drops it where too much waits."""
-        size = len(entry.payload) + _OVERHEAD
+        size = entry.size
         if self._added - self._taken + size > _PENDING_BYTES:
             self._lost += 1
             return
@@ -129,7 +138,7 @@ class Recorder:
             return [], True
         if first is None:
             return [], False
-        batch, size = [first], len(first.payload) + _OVERHEAD
+        batch, size = [first], first.size
         until = time.monotonic() + _SECONDS_BETWEEN_BATCHES
         going = True
         while len(batch) < _BATCH and size < _BATCH_BYTES:
@@ -141,7 +150,7 @@ class Recorder:
                 going = False
                 break
             batch.append(entry)
-            size += len(entry.payload) + _OVERHEAD
+            size += entry.size
         self._taken += size
         return batch, going
 
@@ -213,5 +222,5 @@ class Recorder:
                 message.agreement = self._task.agreement(entry.other(), answer)
             if entry.payload:
                 message.answer_json = answer
-        message.payload = entry.payload
+        message.payload = entry.payload if isinstance(entry.payload, bytes) else entry.payload()
         return message

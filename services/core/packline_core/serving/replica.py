@@ -27,7 +27,7 @@ from packline_core.serving.config import ServingConfig, Version, from_user_confi
 from packline_core.serving.health import HealthServicer
 from packline_core.serving.preflight import preflight
 from packline_core.serving.quarantine import Quarantine
-from packline_core.serving.recorder import Entry, Recorder
+from packline_core.serving.recorder import Entry, Kept, Recorder
 from packline_core.serving.reporter import Reporter
 from packline_core.serving.routing import goes_to_candidate, key_share
 from packline_core.serving.shadow import ShadowBudget
@@ -47,6 +47,14 @@ class Prediction:
     prediction_id: str
     model_version: str
     results: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What `Predictor.prepare` is given."""
+
+    payload: Any
+    options: Mapping[str, Any]
 
 
 class Replica(HealthServicer):
@@ -95,14 +103,15 @@ class Replica(HealthServicer):
         if first:
             _log.info("pack %s: %s", self.pack, self._slots.reports)
 
-    async def predict(self, call: Call, *, pack: str, payload: Any, record: bytes = b"") -> Prediction:
+    async def predict(self, call: Call, *, pack: str, payload: Any, record: Kept = b"", **options: Any) -> Prediction:
         """Answers one call by the version that it falls to.
 
         Args:
             call: As `@rpc` gives it.
             pack: The Pack that the request names.
             payload: What `Predictor.prepare` takes.
-            record: The payload as bytes, for the prediction log.
+            record: The payload for the prediction log: bytes, or what makes them outside of the event loop.
+            options: Further arguments of `Predictor.prepare`.
 
         Raises:
             NotFound: The request is for another Pack.
@@ -115,9 +124,10 @@ class Replica(HealthServicer):
         prediction_id = uuid.uuid4().hex
         at, started = time.time(), time.perf_counter()
         version = slot.version.version
+        work = _Work(payload, options)
         try:
             async with slot.held():
-                results = await self._answer(slot, payload, call.deadline)
+                results = await self._answer(slot, work, call.deadline)
         except Exception as error:
             self._record(
                 Entry(prediction_id, version, at, time.perf_counter() - started, *_code(error)), record, prediction_id
@@ -126,7 +136,7 @@ class Replica(HealthServicer):
         latency = time.perf_counter() - started
         answer = partial(self.answer_json, results)
         self._record(Entry(prediction_id, version, at, latency, answer=answer), record, prediction_id)
-        self._maybe_shadow(slot, payload, prediction_id, answer)
+        self._maybe_shadow(slot, work, prediction_id, answer)
         return Prediction(prediction_id, version, results)
 
     def is_serving(self) -> bool:
@@ -197,24 +207,24 @@ class Replica(HealthServicer):
                 return candidate
         return active
 
-    async def _answer(self, slot: Slot, payload: Any, deadline: float | None) -> list[Any]:
+    async def _answer(self, slot: Slot, work: _Work, deadline: float | None) -> list[Any]:
         if deadline is not None and deadline <= time.monotonic():
             raise DeadlineExceeded("the deadline had passed when the call arrived")
+        prepare = partial(slot.predictor.prepare, work.payload, **work.options)
         if self.prepare_inline:
-            items = slot.predictor.prepare(payload)
+            items = prepare()
         else:
-            loop = asyncio.get_running_loop()
-            items = await loop.run_in_executor(self._prepare_pool, slot.predictor.prepare, payload)
+            items = await asyncio.get_running_loop().run_in_executor(self._prepare_pool, prepare)
         return await slot.batcher.submit(items, deadline)
 
-    def _record(self, entry: Entry, payload: bytes, key: str) -> None:
+    def _record(self, entry: Entry, payload: Kept, key: str) -> None:
         if self._recorder is None:
             return
         if payload and key_share(key, "payload") < self._config.recording.payload_share:
             entry = replace(entry, payload=payload)
         self._recorder.put(entry)
 
-    def _maybe_shadow(self, answered_by: Slot, payload: Any, prediction_id: str, answer: Callable[[], str]) -> None:
+    def _maybe_shadow(self, answered_by: Slot, work: _Work, prediction_id: str, answer: Callable[[], str]) -> None:
         slots, wanted = self._slots, self._config.candidate
         if slots is None or wanted is None or not wanted.shadow or answered_by is not slots.active:
             return
@@ -222,16 +232,16 @@ class Replica(HealthServicer):
         if candidate is None or candidate.version.digest != wanted.digest or self._shadows:
             return
         if answered_by.batcher.idle or self._budget.allows():
-            task = asyncio.create_task(self._shadow(candidate, payload, prediction_id, answer))
+            task = asyncio.create_task(self._shadow(candidate, work, prediction_id, answer))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
-    async def _shadow(self, slot: Slot, payload: Any, shadow_of: str, other: Callable[[], str]) -> None:
+    async def _shadow(self, slot: Slot, work: _Work, shadow_of: str, other: Callable[[], str]) -> None:
         at, started = time.time(), time.perf_counter()
         entry = Entry(uuid.uuid4().hex, slot.version.version, at, 0.0, shadow_of=shadow_of)
         try:
             async with slot.held():
-                results = await self._answer(slot, payload, None)
+                results = await self._answer(slot, work, None)
             entry = replace(entry, answer=partial(self.answer_json, results), other=other)
         except PacklineError as error:
             entry = replace(entry, code=int(error.code), reason=error.reason)

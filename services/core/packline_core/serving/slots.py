@@ -131,7 +131,7 @@ class Slots:
             await asyncio.wait({self._task})
 
     def watch(self) -> None:
-        """Called every few seconds: ends probations, lets go of a candidate that killed another replica of this node."""
+        """Called every few seconds: ends probations, lets go of a candidate that killed a replica beside this one."""
         for slot in list(self._on_probation):
             seconds, calls = self._probation
             if time.monotonic() - slot.opened >= seconds and slot.answered >= calls:

@@ -1,0 +1,13 @@
+"""What the tests that cross rooms share: one real fleet for the whole session."""
+
+from collections.abc import Iterator
+
+import pytest
+from packline_echo.fleet import RunningFleet, running_fleet
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
+    """A real Ray with Serve on free ports in a home of its own; tests add Packs of their own and remove them."""
+    with running_fleet(tmp_path_factory.mktemp("home"), environment={"PACKLINE_PROBATION_SECONDS": "5"}) as running:
+        yield running
