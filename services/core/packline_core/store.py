@@ -130,7 +130,7 @@ class ObjectStore:
                     shutil.copyfileobj(source, stream, _CHUNK)
             _rename_folder(temporary, target)
         except OSError as error:
-            raise _in_words(error, str(target)) from error
+            raise storage_error(error, str(target)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -173,7 +173,7 @@ class ObjectStore:
                 temporary.replace(final)
             _flush_entry(parent)
         except OSError as error:
-            raise _in_words(error, self._url) from error
+            raise storage_error(error, self._url) from error
         finally:
             if temporary.is_dir():
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -205,7 +205,8 @@ def _flush_entry(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _in_words(error: OSError, where: str) -> Exception:
+def storage_error(error: OSError, where: str) -> Exception:
+    """`StorageFull` where that is what an error means, else the error itself."""
     if error.errno in _FULL:
         return StorageFull(f"{where} is full; nothing was half written. Free space and try again", where=where)
     return error

@@ -271,7 +271,7 @@ def _digest(connection: Connection, dataset: str) -> str:
 
 def _counts(connection: Connection, dataset: str, number: int) -> dict[str, int]:
     query = sa.select(examples.c.golden, sa.func.count()).where(_held(dataset, number)).group_by(examples.c.golden)
-    counts = {bool(golden): count for golden, count in connection.execute(query).tuples()}
+    counts = {bool(golden): count for golden, count in connection.execute(query)}
     return {"training_examples": counts.get(False, 0), "golden_examples": counts.get(True, 0)}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packline_core.store import ObjectStore
-from packline_core.task import BadRow, Example
+from packline_core.task import BadRow, Example, get_task
 
 from packline_training.shards import Place, ShardWriter
 from packline_training.splitting import is_golden, truth_digest
@@ -137,3 +137,9 @@ def _note(database: sqlite3.Connection, example: Example, share: float, bad: _Ba
         "INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?, NULL, NULL)", (key, truth, golden, example.source)
     )
     return None if known is not None and known[0] == truth else golden
+
+
+def read_folder(task: str, source: str, catalogue: str, store: str, golden_share: float) -> dict[str, Any]:
+    """Reads a folder or file with a task: `read_examples` for a process of its own."""
+    examples = get_task(task).read(Path(source))
+    return read_examples(examples, Path(catalogue), ObjectStore(store), golden_share).to_json()
