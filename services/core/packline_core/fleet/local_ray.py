@@ -28,8 +28,8 @@ from packline_core.fleet.api import FleetApi
 from packline_core.fleet.ports import Ports, choose_ports
 from packline_core.fleet.processes import end_processes, fleet_processes
 
-# Sockets lie about 60 characters below Ray's folder, and a socket's path has 107 at most.
-_LONGEST_TEMP = 40
+# HAProxy's socket lies 70 characters below Ray's folder, and HAProxy takes 97.
+_LONGEST_TEMP = 26
 _STATE = "ray.json"
 _TOKEN = "token"
 
@@ -205,7 +205,7 @@ def _command(running: RunningRay, options: RayOptions) -> list[str]:
 
 
 def _environment(settings: Settings, running: RunningRay, options: RayOptions) -> dict[str, str]:
-    ports, proxy = running.ports, running.folder / "haproxy"
+    ports, proxy = running.ports, running.folder / "h"
     inherited = {name: value for name, value in os.environ.items() if name not in {"RAY_ADDRESS", "RAY_TMPDIR"}}
     own = {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.proxy_stats),
@@ -250,8 +250,8 @@ def _write_token(home: Path) -> None:
 def _ray_folder(home: Path) -> Path:
     folder = home / "ray"
     if len(str(folder)) > _LONGEST_TEMP:
-        name = hashlib.sha256(str(home).encode()).hexdigest()[:8]
-        folder = Path(tempfile.gettempdir()) / f"packline-{os.getuid()}-{name}"
+        name = hashlib.sha256(f"{os.getuid()}:{home}".encode()).hexdigest()[:8]
+        folder = Path(tempfile.gettempdir()) / f"packline-{name}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise FailedPrecondition(f"{folder} belongs to another user; remove it", reason="FOREIGN_FOLDER")

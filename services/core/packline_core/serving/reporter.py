@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import grpc
 from packline.monitoring.v1.monitoring_pb2 import Replica, ReportReplicaRequest, Slot
-from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceAsyncStub, MonitoringServiceStub
+from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 
 from packline_core.config import MONITORING_APPLICATION
 from packline_core.rpc import call_metadata, open_aio_channel
 from packline_core.serving.slots import SlotReport
+
+if TYPE_CHECKING:
+    from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceAsyncStub
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN = 5.0
