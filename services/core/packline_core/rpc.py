@@ -146,7 +146,7 @@ async def _refuse(method: str, error: Exception, grpc_context: Any) -> Empty:
     # Ray Serve drops trailers on a raise, so under it the status is set and an empty message returned.
     grpc_context.set_code(code)
     grpc_context.set_details(details)
-    grpc_context.set_trailing_metadata(trailers)
+    grpc_context.set_trailing_metadata(list(trailers))  # Serve adds its own list to it
     return Empty()
 
 
