@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import Any
 
 from packline_core.errors import InvalidInput
 
@@ -250,19 +251,25 @@ def check_traces(traces: Traces) -> None:
 
 
 def _clean(prediction: Prediction, now: datetime) -> Prediction:
-    signals = {
-        name: value
-        for name, value in sorted(prediction.signals.items())[:MAX_SIGNALS]
-        if math.isfinite(value) and name.isprintable() and 0 < len(name) <= MAX_ID
-    }
-    agreement = prediction.agreement if math.isfinite(prediction.agreement) else 0.0
-    return replace(
-        prediction,
+    changes: dict[str, Any] = {}
+    if prediction.at > now + MAX_SKEW:
         # A clock that runs ahead would put the call outside every window until then.
-        at=prediction.at if prediction.at <= now + MAX_SKEW else now,
-        latency=min(max(prediction.latency, 0.0), _MAX_LATENCY),
-        reason="".join(filter(str.isprintable, prediction.reason))[:MAX_ID],
-        signals=signals,
-        agreement=min(max(agreement, 0.0), 1.0),
-        answer_json=prediction.answer_json if prediction.payload else "",
-    )
+        changes["at"] = now
+    if not 0 <= prediction.latency <= _MAX_LATENCY:
+        changes["latency"] = min(max(prediction.latency, 0.0), _MAX_LATENCY)
+    if not prediction.reason.isprintable() or len(prediction.reason) > MAX_ID:
+        changes["reason"] = "".join(filter(str.isprintable, prediction.reason))[:MAX_ID]
+    if len(prediction.signals) > MAX_SIGNALS or not all(
+        _is_signal(name, value) for name, value in prediction.signals.items()
+    ):
+        items = sorted(prediction.signals.items())
+        changes["signals"] = dict([item for item in items if _is_signal(*item)][:MAX_SIGNALS])
+    if not 0 <= prediction.agreement <= 1:
+        changes["agreement"] = min(max(prediction.agreement, 0.0), 1.0) if math.isfinite(prediction.agreement) else 0.0
+    if prediction.answer_json and not prediction.payload:
+        changes["answer_json"] = ""
+    return replace(prediction, **changes) if changes else prediction
+
+
+def _is_signal(name: str, value: float) -> bool:
+    return math.isfinite(value) and 0 < len(name) <= MAX_ID and name.isprintable()

@@ -102,7 +102,9 @@ class Erasure:
 def remove(connection: Connection, payloads: Payloads, traces: Traces, now: datetime) -> int:
     """Removes rows and payloads, notes what training has to remove, and returns how many went."""
     pack = traces.pack
-    ids, rows, cases = {traces.prediction_id}, [], []
+    ids = {traces.prediction_id}
+    rows: list[Any] = []
+    cases: list[Any] = []
     removed = sa.delete(corrections).returning(corrections.c.payload_digest, corrections.c.example_key)
     if traces.digest:
         of_payload = [_of_payload(table, traces) for table in (predictions, corrections)]

@@ -6,7 +6,8 @@ Prometheus (`ray_packline_predictions_total`, …); elsewhere `prometheus_client
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -31,7 +32,7 @@ class Meter(Protocol):
     def count(self, metric: Metric, labels: Mapping[str, str], by: int = 1) -> None:
         """Adds to a counter; `by` is at least 1."""
 
-    def observe(self, metric: Metric, labels: Mapping[str, str], seconds: float) -> None:
+    def observe(self, metric: Metric, labels: Mapping[str, str], seconds: Sequence[float]) -> None:
         """Adds to a histogram with the bounds `SECONDS`."""
 
 
@@ -50,15 +51,20 @@ class PrometheusMeter:
         """Adds to a counter."""
         self._counters[metric[0]].labels(**labels).inc(by)
 
-    def observe(self, metric: Metric, labels: Mapping[str, str], seconds: float) -> None:
+    def observe(self, metric: Metric, labels: Mapping[str, str], seconds: Sequence[float]) -> None:
         """Adds to the latency histogram."""
-        self._latency.labels(**labels).observe(seconds)
+        histogram = self._latency.labels(**labels)
+        for value in seconds:
+            histogram.observe(value)
 
 
 def count_predictions(meter: Meter, predictions: Iterable[Prediction]) -> None:
     """Counts predictions that were recorded; latencies of those answered OK."""
+    groups: dict[tuple[str, str, bool, int], list[float]] = defaultdict(list)
     for p in predictions:
-        labels = {"pack": p.pack, "model_version": p.model_version, "shadow": str(p.shadow).lower()}
-        meter.count(PREDICTIONS, {**labels, "code": CODE_NAMES[p.code]})
-        if p.code == 0:
-            meter.observe(LATENCY, labels, p.latency)
+        groups[p.pack, p.model_version, p.shadow, p.code].append(p.latency)
+    for (pack, version, shadow, code), latencies in groups.items():
+        labels = {"pack": pack, "model_version": version, "shadow": str(shadow).lower()}
+        meter.count(PREDICTIONS, {**labels, "code": CODE_NAMES[code]}, len(latencies))
+        if code == 0:
+            meter.observe(LATENCY, labels, latencies)

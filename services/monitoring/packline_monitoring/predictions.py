@@ -29,13 +29,11 @@ def insert(
     """Inserts predictions, each with its payload's digest, and returns those that are new and wanted."""
     know_packs(connection, {p.pack for p, _ in batch} | {key.pack for key in dropped})
     wanted = _wanted(connection, batch)
-    new: set[tuple[str, str]] = set()
     if wanted:
+        # ON CONFLICT is not reached while one process writes; it keeps a second one from failing the batch.
         statement = insert_into(connection, predictions).on_conflict_do_nothing()
-        returning = statement.returning(predictions.c.pack, predictions.c.prediction_id)
-        rows = [_row(p, digest) for p, digest in wanted]
-        new = {(pack, prediction_id) for pack, prediction_id in connection.execute(returning, rows)}
-    recorded = [p for p, _ in wanted if (p.pack, p.prediction_id) in new]
+        connection.execute(statement, [_row(p, digest) for p, digest in wanted])
+    recorded = [p for p, _ in wanted]
     add(connection, fold(recorded))
     add(connection, dropped)
     return recorded
@@ -91,17 +89,31 @@ def _wanted(
     wanted = []
     for pack in sorted({p.pack for p, _ in batch}):
         of_pack = [(p, digest) for p, digest in batch if p.pack == pack]
+        known = _known(connection, pack, [p.prediction_id for p, _ in of_pack])
         forgotten: datetime | None = connection.scalar(sa.select(packs.c.forgotten_at).where(packs.c.name == pack))
         has_erased = connection.scalar(sa.select(erased.c.pack).where(erased.c.pack == pack).limit(1)) is not None
         # A shadow's record goes where its request's went.
-        names = {name for p, _ in of_pack for name in (p.prediction_id, p.shadow_of) if name}
-        gone = is_erased(connection, pack, names) if has_erased else set()
+        names = {name for p, _ in of_pack for name in (p.prediction_id, p.shadow_of) if name} if has_erased else set()
+        unwanted = known | is_erased(connection, pack, names)
         wanted += [
             (p, digest)
             for p, digest in of_pack
-            if not {p.prediction_id, p.shadow_of} & gone and (forgotten is None or p.at > forgotten)
+            if p.prediction_id not in unwanted
+            and p.shadow_of not in unwanted - known
+            and (forgotten is None or p.at > forgotten)
         ]
     return wanted
+
+
+def _known(connection: Connection, pack: str, prediction_ids: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(prediction_ids), _CHUNK):
+        part = prediction_ids[start : start + _CHUNK]
+        query = sa.select(predictions.c.prediction_id).where(
+            predictions.c.pack == pack, predictions.c.prediction_id.in_(part)
+        )
+        known.update(connection.scalars(query))
+    return known
 
 
 def _row(p: Prediction, digest: str | None) -> dict[str, Any]:

@@ -5,8 +5,9 @@ A comparison over days then reads a few thousand sums, not millions of predictio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -47,27 +48,49 @@ class Amount:
     count: int = 0
     total: float = 0.0
 
+    def add(self, number: float) -> None:
+        """Counts one call with its number."""
+        self.count += 1
+        self.total += number
+
+
+@dataclass(slots=True)
+class _Minute:
+    """One version's minute while it is being folded."""
+
+    codes: Counter[int] = field(default_factory=Counter)
+    bins: dict[int, Amount] = field(default_factory=lambda: defaultdict(Amount))
+    signals: dict[str, Amount] = field(default_factory=lambda: defaultdict(Amount))
+    agreement: Amount = field(default_factory=Amount)
+
+    def sums(self) -> Iterator[tuple[Kind, str, Amount]]:
+        yield from ((Kind.CODE, str(code), Amount(count)) for code, count in self.codes.items())
+        yield from ((Kind.LATENCY, str(index), amount) for index, amount in self.bins.items())
+        yield from ((Kind.SIGNAL, name, amount) for name, amount in self.signals.items())
+        if self.agreement.count:
+            yield Kind.AGREEMENT, "", self.agreement
+
 
 def fold(predictions: Iterable[Prediction]) -> dict[Key, Amount]:
     """The sums of some predictions, per minute and per hour."""
-    sums: dict[Key, Amount] = {}
-
-    def add(key: Key, total: float) -> None:
-        amount = sums.setdefault(key, Amount())
-        amount.count += 1
-        amount.total += total
-
+    minutes: dict[tuple[str, int, str, bool], _Minute] = defaultdict(_Minute)
     for p in predictions:
         start = int(p.at.timestamp()) // MINUTE * MINUTE
-        place = (p.pack, MINUTE, start, p.model_version, p.shadow)
-        add(Key(*place, Kind.CODE, str(p.code)), 0.0)
+        minute = minutes[p.pack, start, p.model_version, p.shadow]
+        minute.codes[p.code] += 1
         if p.code == 0:
-            add(Key(*place, Kind.LATENCY, str(bin_of(p.latency))), p.latency)
+            minute.bins[bin_of(p.latency)].add(p.latency)
             if p.shadow:
-                add(Key(*place, Kind.AGREEMENT, ""), p.agreement)
+                minute.agreement.add(p.agreement)
         for name, value in p.signals.items():
-            add(Key(*place, Kind.SIGNAL, name), value)
-    return _with_hours(sums)
+            minute.signals[name].add(value)
+    return _with_hours(
+        {
+            Key(pack, MINUTE, start, version, shadow, kind, name): amount
+            for (pack, start, version, shadow), minute in minutes.items()
+            for kind, name, amount in minute.sums()
+        }
+    )
 
 
 def fold_dropped(dropped: Mapping[str, int], now: datetime) -> dict[Key, Amount]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from packline.monitoring.v1 import monitoring_pb2 as pb
 from packline.monitoring.v1 import monitoring_pb2_grpc
 from packline.training.v1 import training_pb2, training_pb2_grpc
+from packline_core import db
 from packline_core.bundle import bytes_digest
 from packline_core.channels import channel_options
 from packline_core.errors import InvalidInput, NotFound
@@ -144,6 +145,15 @@ class Service:
 
     def objects(self) -> list[Path]:
         return [path for path in self.store.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def holding(engine: sa.Engine) -> Iterator[None]:
+    """Holds the database as another writer would."""
+    with db.write(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("LOCK TABLE monitoring_packs IN EXCLUSIVE MODE"))
+        yield
 
 
 def truth(text: str) -> str:
