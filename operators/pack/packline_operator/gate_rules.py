@@ -29,9 +29,11 @@ def gate_to_start(pack: str, registry: Registry, version: Version, now: datetime
     A run that ended without a judgement that holds (it failed, or another version has become active since) is followed
     by another, a minute later and then ever more rarely; the last one's end is part of the next one's id.
     """
-    runs = [run for run in registry.runs if run.kind is RunKind.GATE and run.version == version.name]
-    if any(run.in_progress for run in runs):
-        return None, f"{version.name} is at the gate."
+    gates = [run for run in registry.runs if run.kind is RunKind.GATE]
+    at_gate = next((run.version for run in gates if run.in_progress), None)
+    if at_gate is not None:
+        return None, f"{at_gate} is at the gate{'' if at_gate == version.name else f'; {version.name} comes after it'}."
+    runs = [run for run in gates if run.version == version.name]
     run_id = f"{pack}-gate-{version.name}"
     if runs:
         last = max(run.ended_at or run.created_at for run in runs)

@@ -93,7 +93,10 @@ def watched_promotion(pack: Pack, registry: Registry, now: datetime) -> Decision
 
 
 def _user_rollback(scene: _Scene) -> Move | None:
-    name = scene.registry.rollback_to
+    name, candidate = scene.registry.rollback_to, scene.registry.candidate
+    if name == scene.registry.active.name and candidate is not None:
+        message = f"A user called the rollout of {candidate.name} off."
+        return _decide(scene, DecisionKind.REJECT, candidate.name, Reason.USER_ROLLBACK, message)
     if not name or name == scene.registry.active.name:
         return None
     refusal = _no_return(scene.registry, name)

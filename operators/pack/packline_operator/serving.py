@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packline_core.fleet.schema import Fleet, PackApplication, build_config
+from packline_core.fleet.schema import PackApplication, pack_application
 from packline_core.manifest import Pack
 from packline_core.serving.config import Candidate, Limits, Recording, ServingConfig
 from packline_core.serving.config import Version as Held
@@ -36,9 +36,7 @@ def application(pack: Pack, registry: Registry) -> dict[str, Any]:
         limits=Limits(max_queue=spec.serving.max_queue, threads=spec.serving.threads),
     )
     replicas = spec.serving.replicas
-    wanted = PackApplication(config, spec.serving.pool, replicas.min, replicas.max)
-    built: dict[str, Any] = build_config(Fleet(packs=(wanted,), services=()))["applications"][0]
-    return built
+    return pack_application(PackApplication(config, spec.serving.pool, replicas.min, replicas.max))
 
 
 def traffic(registry: Registry, pinned: bool) -> dict[str, int]:
