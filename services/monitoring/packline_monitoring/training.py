@@ -54,7 +54,8 @@ class GrpcTraining:
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
-            self._channel = open_aio_channel(self._address, TRAINING_APPLICATION)
+            # Whoever waits for an answer here tries again itself: the caller's channel, or the next round.
+            self._channel = open_aio_channel(self._address, TRAINING_APPLICATION, retries=False)
         return self._channel
 
     @staticmethod

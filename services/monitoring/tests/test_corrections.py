@@ -143,7 +143,13 @@ async def test_training_away_hinders_no_correction_of_a_pack_that_was_asked_abou
     error = await refusal(service, payload=b"page")
     assert (error.code.name, error.reason) == ("UNAVAILABLE", "TRAINING_UNAVAILABLE")
     await service.peer.start()
-    assert (await service.correct(payload=b"page")).created
+    for _ in range(50):  # gRPC takes its time to connect again
+        try:
+            assert (await service.correct(payload=b"page")).created
+            break
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(0.2)
+    assert len(await service.cases()) == 1
     await service.peer.stop()
     service.clock.forward(hours=1)
     assert (await service.correct(payload=b"another")).created

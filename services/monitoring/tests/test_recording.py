@@ -42,9 +42,7 @@ async def test_a_prediction_without_a_time_is_refused(service: Service) -> None:
 
 async def test_equal_payloads_are_kept_once_and_come_back_as_they_were(service: Service) -> None:
     payload = os.urandom(100_000)
-    await service.record(
-        prediction(prediction_id="a", payload=payload), prediction(prediction_id="b", payload=payload)
-    )
+    await service.record(prediction(prediction_id="a", payload=payload), prediction(prediction_id="b", payload=payload))
     assert len(service.objects()) == 1
     assert await service.payload("a") == await service.payload("b") == payload
 
