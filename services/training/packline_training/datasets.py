@@ -107,9 +107,7 @@ class Datasets:
             if corrections is not None:
                 taken = corrections.taken
                 connection.execute(
-                    packs.update()
-                    .where(packs.c.pack == corrections.pack)
-                    .values(cursor=corrections.cursor, corrections=packs.c.corrections + taken)
+                    packs.update().where(packs.c.pack == corrections.pack).values(cursor=corrections.cursor)
                 )
             if missing := [shard for shard in shards if not self._store.exists(shard)]:
                 raise Unavailable(f"{missing[0]} has gone from the store meanwhile; try again", reason="SHARD_LOST")
@@ -133,6 +131,14 @@ class Datasets:
         with read(self._engine) as connection:
             return _newest(connection, dataset)
 
+    def named(self, dataset: str, digest: str) -> DatasetVersion | None:
+        """The newest version of that digest."""
+        query = sa.select(dataset_versions).where(dataset_versions.c.dataset == dataset)
+        query = query.where(dataset_versions.c.digest == digest).order_by(dataset_versions.c.number.desc()).limit(1)
+        with read(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else read_dataset(row)
+
     def training(self, dataset: str, number: int) -> StoredExamples:
         """The training part of a version."""
         with read(self._engine) as connection:
@@ -147,7 +153,8 @@ class Datasets:
         return Golden(StoredExamples(self._url, old), StoredExamples(self._url, new))
 
     def erase(self, dataset: str, keys: Sequence[str]) -> int:
-        """Removes examples from every version and from the store; returns how many keys there were.
+        """Removes examples from every version and from the store; returns how many there were. A payload's digest
+        stands for all of its pages.
 
         The shards that held them are written anew. A version keeps its digest, which names what it once held.
         """
@@ -156,7 +163,8 @@ class Datasets:
             gone: set[str] = set()
             shards: set[str] = set()
             for batch in _batches(keys):
-                these = (examples.c.dataset == dataset, examples.c.key.in_(batch))
+                pages = [examples.c.key.startswith(f"{key}#", autoescape=True) for key in batch]
+                these = (examples.c.dataset == dataset, sa.or_(examples.c.key.in_(batch), *pages))
                 for row in connection.execute(sa.select(examples.c.key, examples.c.shard).where(*these)):
                     gone.add(row.key)
                     shards.add(row.shard)

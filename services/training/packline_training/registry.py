@@ -64,7 +64,7 @@ class Registry:
                 return _load(connection, pack.name)
             connection.execute(
                 tables.packs.insert().values(
-                    **state_row(state), dataset=dataset_of(pack), manifest=pack.to_json(), cursor=0, corrections=0
+                    **state_row(state), dataset=dataset_of(pack), manifest=pack.to_json(), cursor=0
                 )
             )
             connection.execute(tables.versions.insert().values(pack=pack.name, **version_row(first)))
@@ -112,6 +112,14 @@ class Registry:
         if row is None:
             raise _unknown(name)
         return parse_pack(row["manifest"])
+
+    def cursor(self, name: str) -> int:
+        """Monitoring's sequence number of the newest correction that was taken in. Raises `NotFound`."""
+        with read(self._engine) as connection:
+            row = _pack_row(connection, name)
+        if row is None:
+            raise _unknown(name)
+        return int(row["cursor"])
 
     def names(self) -> list[str]:
         """The names of all Packs."""

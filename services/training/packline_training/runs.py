@@ -131,7 +131,7 @@ class Runs:
                 connection.execute(
                     packs.update()
                     .where(packs.c.pack == run.pack)
-                    .values(last_training_at=now, trained_corrections=packs.c.corrections)
+                    .values(last_training_at=now, trained_corrections=packs.c.cursor)
                 )
             return _get(connection, run.pack, run.run_id)
 

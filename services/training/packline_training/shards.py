@@ -105,6 +105,8 @@ class StoredExamples:
         return sum(len(rows) for rows in self._rows.values())
 
     def __iter__(self) -> Iterator[Example]:
+        if not self._rows:
+            return
         store = ObjectStore(self._url)
         for shard, rows in self._rows.items():
             for row, example in enumerate(read_shard(store, shard)):

@@ -26,9 +26,8 @@ packs = sa.Table(
     sa.Column("rollback_to", sa.String(16), nullable=False),
     sa.Column("last_training_at", UtcDateTime),
     sa.Column("trained_corrections", sa.BigInteger, nullable=False),
-    # Where the next reading of corrections goes on, and how many were taken in.
+    # Monitoring's sequence number of the newest correction taken in.
     sa.Column("cursor", sa.BigInteger, nullable=False),
-    sa.Column("corrections", sa.BigInteger, nullable=False),
 )
 
 

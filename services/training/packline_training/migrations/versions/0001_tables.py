@@ -53,7 +53,6 @@ def upgrade() -> None:
         sa.Column("last_training_at", UtcDateTime(), nullable=True),
         sa.Column("trained_corrections", sa.BigInteger(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
-        sa.Column("corrections", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("pack"),
     )
     op.create_table(
