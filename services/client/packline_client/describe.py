@@ -42,7 +42,8 @@ def sentences(
     if events:
         yield ""
         yield "Last events:"
-        for event in events[-5:]:
+        once = list({event.get("key", index): event for index, event in enumerate(events)}.values())
+        for event in once[-5:]:
             yield f"  {event.get('at', '')}  {event.get('reason', '')}: {event.get('message', '')}"
 
 

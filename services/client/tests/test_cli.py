@@ -172,7 +172,7 @@ def test_logs_show_events_and_lines_and_follow_them(packline: Packline, tmp_path
         def go_on() -> None:
             """More and more, since nobody knows when the command began to look."""
             for number in itertools.count():
-                files.append_events("invoices", [{"reason": "Slower", "message": f"{number} s.", "warning": True}])
+                files.append_events("invoices", [{"key": str(number), "type": "Warning", "reason": "Slower"}])
                 if stop.wait(0.3):
                     return
 

@@ -61,11 +61,12 @@ class _Events:
             # The list is bounded, so what was given is known by itself and not by its place.
             fresh = [event for event in events if self._is_new(name, event)]
             for event in fresh if tail is None else fresh[-tail:] if tail else []:
-                mark = "warning: " if event.get("warning") else ""
+                mark = "warning: " if event.get("type") == "Warning" else ""
                 yield f"{event.get('at', '')}  {name}  {event.get('reason', '')}  {mark}{event.get('message', '')}"
 
     def _is_new(self, name: str, event: dict[str, Any]) -> bool:
-        key = f"{name} {event}"
+        # A loop that was killed may have told the same thing twice, under the same key.
+        key = f"{name} {event.get('key') or event}"
         known = key in self._given
         self._given.add(key)
         return not known
