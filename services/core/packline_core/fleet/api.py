@@ -37,12 +37,14 @@ class ApplicationStatus:
         status: `RUNNING`, `DEPLOYING`, `DEPLOY_FAILED`, `UNHEALTHY`, `DELETING`, …
         message: Why, where it is not running.
         replicas: Of all its deployments.
+        config: The application as it was last PUT; None where it was not, or is being deleted.
     """
 
     name: str
     status: str
     message: str
     replicas: tuple[ReplicaStatus, ...]
+    config: Mapping[str, Any] | None = None
 
     @property
     def running(self) -> tuple[ReplicaStatus, ...]:
@@ -154,4 +156,6 @@ def _status(name: str, raw: Mapping[str, Any]) -> ApplicationStatus:
     ]
     messages = [str(raw.get("message") or "")]
     messages += [str(d.get("message") or "") for d in raw.get("deployments", {}).values()]
-    return ApplicationStatus(name, str(raw["status"]), "; ".join(filter(None, messages)), tuple(replicas))
+    status = str(raw["status"])
+    config = None if status == "DELETING" else raw.get("deployed_app_config")
+    return ApplicationStatus(name, status, "; ".join(filter(None, messages)), tuple(replicas), config)
