@@ -64,7 +64,8 @@ def _serving(observed: Observed) -> _Told:
     reports = observed.monitored.replicas if observed.monitored else ()
     active = [report.active for report in reports if report.replica_id in serving.replicas]
     if active and not any(slot.state is SlotState.READY for slot in active):
-        refused = next((slot for slot in active if slot.state is SlotState.REFUSED), None)
+        bad = {SlotState.REFUSED, SlotState.QUARANTINED}
+        refused = next((slot for slot in active if slot.state in bad), None)
         if refused is not None:
             return "False", Reason.SERVING_FAILED, f"No replica can open {refused.version}: {refused.message}"
         return "False", Reason.DEPLOYING, f"{active[0].version or 'The active version'} is being loaded."

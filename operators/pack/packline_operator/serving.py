@@ -16,9 +16,6 @@ from packline_core.units import parse_percent
 
 from packline_operator.domain import Observed, Phase, Registry, Replica, Slot, SlotState, Version
 
-# Why a replica refused a bundle although the bundle may be good: these hold the rollout and reject nothing.
-_NOT_THE_BUNDLE = frozenset({"STORAGE_FULL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "OVERLOADED"})
-
 
 def application(pack: Pack, registry: Registry) -> dict[str, Any]:
     """The Pack's application as it should stand in the fleet's configuration.
@@ -73,8 +70,8 @@ class Readiness:
     Attributes:
         live: Replicas that run.
         ready: Of those, the ones that hold the candidate's digest ready.
-        refused: A slot that holds it refused or quarantined by the bundle's own fault.
-        trouble: A slot that could not take it for another reason, such as a full disk.
+        refused: A slot that refused or quarantined it: the bundle's own fault.
+        trouble: A slot that could not take it yet for another reason, such as a full disk.
     """
 
     live: int
@@ -93,13 +90,12 @@ def readiness(observed: Observed, candidate: Version) -> Readiness:
     reports: Sequence[Replica] = observed.monitored.replicas if observed.monitored else ()
     live = observed.serving.replicas if observed.serving else frozenset()
     slots = {report.replica_id: report.candidate for report in reports if report.candidate.digest == candidate.digest}
-    bad = [slot for slot in slots.values() if slot.state in {SlotState.REFUSED, SlotState.QUARANTINED}]
-    guilty = [slot for slot in bad if slot.reason not in _NOT_THE_BUNDLE]
+    bad = {SlotState.REFUSED, SlotState.QUARANTINED}
     return Readiness(
         live=len(live),
         ready=sum(1 for replica in live if replica in slots and slots[replica].state is SlotState.READY),
-        refused=guilty[0] if guilty else None,
-        trouble=next((slot for slot in bad if slot.reason in _NOT_THE_BUNDLE), None),
+        refused=next((slot for slot in slots.values() if slot.state in bad), None),
+        trouble=next((slot for slot in slots.values() if slot.state is SlotState.LOADING and slot.reason), None),
     )
 
 

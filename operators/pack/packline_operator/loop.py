@@ -1,0 +1,118 @@
+"""One pass over all Packs: observe, decide, do, tell. Adapters call it again and again; nothing in it waits.
+
+What a pass has done is true before it is told (registry first, then events, then status), so a loop that is killed
+anywhere finds on its next pass what is left to do, and tells what it had not told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from packline_core.errors import PacklineError
+
+from packline_operator.act import Actor, Failures
+from packline_operator.domain import ApplyServing, Event
+from packline_operator.observe import observe
+from packline_operator.peers import Monitoring, Training
+from packline_operator.ports import Declared, FleetPort, FleetView, PackSource
+from packline_operator.reconcile import reconcile
+from packline_operator.status_json import status_from_json, status_to_json
+
+_log = logging.getLogger(__name__)
+
+
+class Loop:
+    """The loop over one fleet.
+
+    Args:
+        source: Where Packs are declared.
+        fleet: Where the fleet's configuration stands.
+        training: The training service.
+        monitoring: The monitoring service.
+        clock: The time, UTC-aware.
+        die_after: See `act.DIE_AFTER`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: PackSource,
+        fleet: FleetPort,
+        training: Training,
+        monitoring: Monitoring,
+        clock: Callable[[], datetime],
+        die_after: int = 0,
+    ) -> None:
+        self._source = source
+        self._fleet = fleet
+        self._training = training
+        self._monitoring = monitoring
+        self._clock = clock
+        self._failures: dict[str, Failures] = {}
+        self._configs: dict[str, Mapping[str, Any]] = {}
+        self._actor = Actor(training, monitoring, self._apply_serving, source.remove, die_after)
+
+    def run_pass(self) -> bool:
+        """Looks at every Pack once; returns whether anything was done, and so may have led to more."""
+        declared = self._source.declared()
+        view = self._view({pack.name for pack in declared})
+        self._failures = {pack.name: self._failures.get(pack.name, Failures()) for pack in declared}
+        return sum(self._one(pack, view) for pack in declared) > 0
+
+    def _view(self, declared: set[str]) -> FleetView | PacklineError:
+        try:
+            view = self._fleet.view()
+            self._configs = {name: s.config for name, s in view.packs.items() if s.config is not None}
+            strangers = set(self._configs) - declared
+            if strangers or not view.current:
+                # Services or ports are not as wanted, or something serves that nobody declared.
+                self._configs = {name: config for name, config in self._configs.items() if name in declared}
+                _log.info("the fleet's configuration is put right%s", f"; out: {strangers}" if strangers else "")
+                self._fleet.put(self._configs)
+        except PacklineError as error:
+            return error
+        return view
+
+    def _one(self, declared: Declared, view: FleetView | PacklineError) -> bool:
+        name, now = declared.name, self._clock()
+        failures = self._failures[name]
+        status = status_from_json(self._source.status(name))
+        observed = observe(
+            declared,
+            status=status,
+            training=self._training,
+            monitoring=self._monitoring,
+            fleet=view,
+            failures=failures.told(),
+            now=now,
+        )
+        outcome = reconcile(observed, now)
+        done = self._actor.act(name, outcome.actions, failures, now)
+        try:
+            if outcome.events:
+                self._source.add_events(name, [_event_json(event) for event in outcome.events])
+            self._source.write_status(name, status_to_json(outcome.status))
+        except PacklineError as error:
+            # A full disk must not stop the loop: what is true lies in the registry, and is told once there is room.
+            _log.warning("%s: its status cannot be written: %s", name, error.message)
+        return done
+
+    def _apply_serving(self, pack: str, action: ApplyServing) -> None:
+        configs = {name: config for name, config in self._configs.items() if name != pack}
+        if action.config is not None:
+            configs[pack] = action.config
+        self._fleet.put(configs)
+        self._configs = configs
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    return {
+        "key": event.key,
+        "at": event.at.isoformat(),
+        "type": "Warning" if event.warning else "Normal",
+        "reason": str(event.reason),
+        "message": event.message,
+    }

@@ -1,0 +1,52 @@
+"""The fleet's configuration through Serve's own REST API: one machine, or a Ray without Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from packline_core.config import MONITORING_APPLICATION, TRAINING_APPLICATION
+from packline_core.fleet.api import FleetApi
+from packline_core.fleet.schema import Fleet, Network, build_config
+
+from packline_operator.domain import Serving
+from packline_operator.ports import FleetView
+from packline_operator.serving import differences
+
+_SERVICES = frozenset({TRAINING_APPLICATION, MONITORING_APPLICATION})
+
+
+class ServeFleet:
+    """A `FleetPort`.
+
+    Args:
+        api: Of the fleet.
+        network: How it is to be reached.
+    """
+
+    def __init__(self, api: FleetApi, network: Network) -> None:
+        self._api = api
+        self._network = network
+
+    def view(self) -> FleetView:
+        """Reads the configuration, and what became of it."""
+        applications = self._api.applications()
+        packs = {
+            name: Serving(
+                config=application.config,
+                status=application.status,
+                message=application.message,
+                replicas=frozenset(replica.replica_id for replica in application.running),
+            )
+            for name, application in applications.items()
+            if name not in _SERVICES
+        }
+        wanted = build_config(Fleet(network=self._network))["applications"]
+        found = {name: application.config for name, application in applications.items()}
+        return FleetView(packs, not any(any(differences(found.get(w["name"]), w)) for w in wanted))
+
+    def put(self, packs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes it whole."""
+        config = build_config(Fleet(network=self._network))
+        config["applications"] += [dict(packs[name]) for name in sorted(packs)]
+        self._api.put(config)
