@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from packline.monitoring.v1 import monitoring_pb2 as pb
 from packline_core.rpc import Call, rpc
+from packline_core.serving.health import HealthServicer
 
 from packline_monitoring import wire
 from packline_monitoring.domain import Traces
 from packline_monitoring.engine import Monitoring
 
 
-class MonitoringServicer:
-    """MonitoringService.
+class MonitoringServicer(HealthServicer):
+    """MonitoringService and its health.
 
     Args:
         monitoring: The engine.
     """
+
+    health_services = frozenset({"packline.monitoring.v1.MonitoringService"})
 
     def __init__(self, monitoring: Monitoring) -> None:
         self._monitoring = monitoring
