@@ -313,7 +313,6 @@ class Observed:
 
     Attributes:
         name: The Pack's.
-        created_at: When it was first applied.
         generation: Of the manifest.
         manifest: None where it cannot be read; `unreadable` then says why.
         deleting: Whether its deletion was asked for.
@@ -327,7 +326,6 @@ class Observed:
     """
 
     name: str
-    created_at: datetime
     generation: int = 1
     manifest: Pack | None = None
     unreadable: str = ""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from packline_core.errors import PacklineError
 
 from packline_operator.act import Actor, Failures
-from packline_operator.domain import ApplyServing, Event
+from packline_operator.domain import ApplyServing, Event, Status
 from packline_operator.observe import observe
 from packline_operator.peers import Monitoring, Training
 from packline_operator.ports import Declared, FleetPort, FleetView, PackSource
@@ -22,6 +23,21 @@ from packline_operator.reconcile import reconcile
 from packline_operator.status_json import status_from_json, status_to_json
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass came to.
+
+    Attributes:
+        acted: Whether anything was done, and so may have led to more.
+        settled: Whether nothing is under way.
+        fleet_error: Why the fleet's configuration could not be read or written.
+    """
+
+    acted: bool
+    settled: bool
+    fleet_error: PacklineError | None = None
 
 
 class Loop:
@@ -55,12 +71,17 @@ class Loop:
         self._configs: dict[str, Mapping[str, Any]] = {}
         self._actor = Actor(training, monitoring, self._apply_serving, source.remove, die_after)
 
-    def run_pass(self) -> bool:
-        """Looks at every Pack once; returns whether anything was done, and so may have led to more."""
+    def run_pass(self) -> Pass:
+        """Looks at every Pack once."""
         declared = self._source.declared()
         view = self._view({pack.name for pack in declared})
         self._failures = {pack.name: self._failures.get(pack.name, Failures()) for pack in declared}
-        return sum(self._one(pack, view) for pack in declared) > 0
+        ones = [self._one(pack, view) for pack in declared]
+        return Pass(
+            acted=any(one.acted for one in ones),
+            settled=all(one.settled for one in ones),
+            fleet_error=view if isinstance(view, PacklineError) else None,
+        )
 
     def _view(self, declared: set[str]) -> FleetView | PacklineError:
         try:
@@ -76,7 +97,7 @@ class Loop:
             return error
         return view
 
-    def _one(self, declared: Declared, view: FleetView | PacklineError) -> bool:
+    def _one(self, declared: Declared, view: FleetView | PacklineError) -> Pass:
         name, now = declared.name, self._clock()
         failures = self._failures[name]
         status = status_from_json(self._source.status(name))
@@ -90,7 +111,7 @@ class Loop:
             now=now,
         )
         outcome = reconcile(observed, now)
-        done = self._actor.act(name, outcome.actions, failures, now)
+        acted = self._actor.act(name, outcome.actions, failures, now)
         try:
             if outcome.events:
                 self._source.add_events(name, [_event_json(event) for event in outcome.events])
@@ -98,7 +119,7 @@ class Loop:
         except PacklineError as error:
             # A full disk must not stop the loop: what is true lies in the registry, and is told once there is room.
             _log.warning("%s: its status cannot be written: %s", name, error.message)
-        return done
+        return Pass(acted, _settled(outcome.status))
 
     def _apply_serving(self, pack: str, action: ApplyServing) -> None:
         configs = {name: config for name, config in self._configs.items() if name != pack}
@@ -106,6 +127,10 @@ class Loop:
             configs[pack] = action.config
         self._fleet.put(configs)
         self._configs = configs
+
+
+def _settled(status: Status) -> bool:
+    return all(condition.status == "True" for condition in status.conditions)
 
 
 def _event_json(event: Event) -> dict[str, Any]:

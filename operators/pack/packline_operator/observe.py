@@ -56,7 +56,6 @@ def observe(
         serving = fleet.packs.get(declared.name, Serving())
     return Observed(
         name=declared.name,
-        created_at=declared.created_at,
         generation=declared.generation,
         manifest=declared.manifest,
         unreadable=declared.unreadable,
@@ -71,9 +70,11 @@ def observe(
 
 
 def _monitored(declared: Declared, registry: Registry | None, monitoring: Monitoring, now: datetime) -> Monitored:
-    figures, corrections = monitoring.figures(declared.name, registry.since if registry else now)
+    if registry is None:
+        return Monitored()
+    figures, corrections = monitoring.figures(declared.name, registry.since)
     before: Mapping[str, Figures] = {}
-    if registry is not None and declared.manifest is not None:
+    if declared.manifest is not None:
         promotion = watched_promotion(declared.manifest, registry, now)
         if promotion is not None:
             window = min(parse_duration(declared.manifest.spec.rollout.watch), timedelta(days=365))

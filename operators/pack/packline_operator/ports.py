@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from packline_core.manifest import Pack
@@ -20,7 +19,6 @@ class Declared:
     """A Pack as it was applied; `manifest` is None where it cannot be read, and `unreadable` then says why."""
 
     name: str
-    created_at: datetime
     generation: int
     manifest: Pack | None
     unreadable: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,13 @@ class ServeFleet:
         wanted = build_config(Fleet(network=self._network))["applications"]
         found = {name: application.config for name, application in applications.items()}
         return FleetView(packs, not any(any(differences(found.get(w["name"]), w)) for w in wanted))
+
+    def drain(self, seconds: float) -> None:
+        """Takes every application out, and waits so long for the calls in flight to end. Raises `Unavailable`."""
+        self._api.put({**build_config(Fleet(network=self._network)), "applications": []})
+        until = time.monotonic() + seconds
+        while self._api.applications() and time.monotonic() < until:
+            time.sleep(0.2)
 
     def put(self, packs: Mapping[str, Mapping[str, Any]]) -> None:
         """Writes it whole."""

@@ -18,7 +18,7 @@ _REASONS = {str(reason): reason for reason in Reason}
 _WARNINGS = frozenset(
     {
         *(Reason.MANIFEST_UNREADABLE, Reason.PEER_UNREACHABLE, Reason.ACTION_FAILED, Reason.SERVING_FAILED),
-        *(Reason.SERVING_DIFFERED, Reason.SERVING_LOST, Reason.TRAINING_FAILED, Reason.SCHEDULE_UNREADABLE),
+        *(Reason.SERVING_DIFFERED, Reason.TRAINING_FAILED, Reason.SCHEDULE_UNREADABLE),
         *(Reason.GATE_RUN_FAILED, Reason.GATE_FAILED, Reason.TOO_LITTLE_TRAFFIC, Reason.DIGEST_REJECTED),
         *(Reason.BUNDLE_REFUSED, Reason.BUNDLE_QUARANTINED, Reason.MORE_ERRORS, Reason.SLOWER),
         *(Reason.LESS_AGREEMENT, Reason.MORE_CORRECTIONS, Reason.ROLLBACK_IMPOSSIBLE),
@@ -124,7 +124,11 @@ def events(observed: Observed, status: Status, found: tuple[str, ...], now: date
             yield _event(key, now, Reason(condition.reason), condition.message)
     if found:
         lost = observed.serving is not None and observed.serving.config is None
-        words = "Serve had lost the application" if lost else "Serve's configuration was changed by somebody else: "
+        words = (
+            "Serve was without the application, as after a start of Ray"
+            if lost
+            else "Serve's configuration was changed by somebody else: "
+        )
         words += "" if lost else "; ".join(found[:3])
         reason = Reason.SERVING_LOST if lost else Reason.SERVING_DIFFERED
         yield _event(f"{reason}-{now.isoformat()}", now, reason, f"{words}. It is applied again.")

@@ -114,7 +114,6 @@ class World:
     def observe(self) -> Observed:
         return Observed(
             name="p",
-            created_at=START,
             manifest=self.pack,
             deleting=self.deleting,
             status=self.status,
