@@ -23,8 +23,6 @@ from packline_ocr.settings import (
     write_settings,
 )
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -100,7 +98,7 @@ CATALOGUE: dict[str, OcrBase] = {
                     mean=_HALF,
                     std=_HALF,
                     multiple=32,
-                    scale=1.0,
+                    scale=0.75,
                     min_side=736,
                     max_side=2496,
                     threshold=0.3,
@@ -132,10 +130,10 @@ CATALOGUE: dict[str, OcrBase] = {
             settings=_settings(
                 DetectorSettings(
                     file="detector.onnx",
-                    mean=_IMAGENET_MEAN,
-                    std=_IMAGENET_STD,
+                    mean=_HALF,
+                    std=_HALF,
                     multiple=32,
-                    scale=1.0,
+                    scale=0.75,
                     min_side=736,
                     max_side=2496,
                     threshold=0.2,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from packline_ocr.domain import Image, Quad
 from packline_ocr.settings import DetectorSettings
+from packline_ocr.signature import check_signature
 
 _MIN_SIDE = 3.0  # pixels of the map: thinner regions are noise
 _MAX_REGIONS = 3000
@@ -28,12 +29,15 @@ class Detector:
     Args:
         session: An onnxruntime session of the detector's file.
         settings: What the bundle says of it.
+
+    Raises:
+        BundleRejected: The model takes or gives something else.
     """
 
     def __init__(self, session: Any, settings: DetectorSettings) -> None:
         self._session = session
         self._settings = settings
-        self._input = session.get_inputs()[0].name
+        self._input = check_signature(session, settings.file, (None, 3, None, None), output_rank=4)
         # One multiply and one add per pixel: (x / 255 - mean) / std.
         std = np.asarray(settings.std, np.float32)
         self._gain = (1 / (255 * std)).astype(np.float32)
@@ -89,7 +93,8 @@ def quads_from_map(probability: NDArray[np.float32], height: int, width: int, se
         grow = size[0] * size[1] * settings.unclip_ratio / (2 * (size[0] + size[1]))
         grown = (size[0] + 2 * grow, size[1] + 2 * grow)
         corners = _clockwise(_corners(centre, grown, angle))
-        quad = np.clip(corners * to_page, 0, limit).astype(np.float32)
+        # Quarters of a pixel are the same number in float32, float64 and JSON, so every way out tells the same quad.
+        quad = np.clip(np.round(corners * to_page * 4) / 4, 0, limit).astype(np.float32)
         if min(np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])) > _MIN_SIDE:
             quads.append(quad)
     return quads

@@ -18,24 +18,6 @@ Quad = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PageImage:
-    """One decoded page: its number counted from 1, its pixels."""
-
-    number: int
-    pixels: Image
-
-    @property
-    def width(self) -> int:
-        """Pixels across."""
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Pixels down."""
-        return int(self.pixels.shape[0])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """One line of text that was read.
 
@@ -54,12 +36,30 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """What was read on one page; `lines` are in reading order, quads refer to a page of `width` x `height` pixels."""
+    """What was read on one page.
+
+    Attributes:
+        number: Counted from 1.
+        page_count: Pages of the document that it belongs to.
+        width: Of the upright page that quads refer to, in pixels.
+        height: Likewise.
+        lines: In reading order.
+    """
 
     number: int
+    page_count: int
     width: int
     height: int
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """A line as an answer's JSON has it."""
+
+    points: tuple[tuple[float, float], ...]
+    text: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,7 @@ class LabelledLine:
 
 def line_json(line: Line) -> dict[str, Any]:
     """A line as the field writes it: `{"points", "text", "confidence"}`."""
-    points = [[round(float(x), 1), round(float(y), 1)] for x, y in line.points]
-    return {"points": points, "text": line.text, "confidence": round(line.confidence, 4)}
+    return {"points": line.points.tolist(), "text": line.text, "confidence": round(line.confidence, 4)}
 
 
 def answer_json(pages: Iterable[Page]) -> str:
@@ -83,6 +82,17 @@ def answer_json(pages: Iterable[Page]) -> str:
         for page in pages
     ]
     return json.dumps({"pages": answer}, ensure_ascii=False)
+
+
+def parse_answer(text: str) -> dict[int, tuple[ReadLine, ...]]:
+    """The lines of every page of an answer in the task's own JSON, by page number."""
+    return {
+        page["page"]: tuple(
+            ReadLine(tuple((x, y) for x, y in line["points"]), line["text"], line["confidence"])
+            for line in page["lines"]
+        )
+        for page in json.loads(text)["pages"]
+    }
 
 
 def truth_json(lines: Iterable[LabelledLine]) -> str:

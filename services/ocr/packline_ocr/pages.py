@@ -10,10 +10,9 @@ import io
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import overload
 
 import cv2
 import numpy as np
@@ -23,9 +22,9 @@ from packline_core.errors import InvalidInput
 from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
-from packline_ocr.domain import Image, PageImage
+from packline_ocr.domain import Image
 
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 _PDF_HEADER = 1024  # bytes among which a reader looks for the PDF mark (PDF 1.7, annex H)
 _POINTS_PER_INCH = 72
 _PDFIUM = threading.Lock()  # pdfium may be called by one thread at a time
@@ -51,54 +50,40 @@ class Limits:
     pdf_max_side: int = 4000
 
 
-class Pages(Sequence[PageImage]):
-    """The pages of a document that a call asks for; each is decoded whenever it is indexed.
+@dataclass(frozen=True, slots=True, eq=False)
+class PageSource:
+    """One page that is not decoded yet.
+
+    Attributes:
+        payload: The file.
+        number: Of the page, counted from 1.
+        page_count: Pages that the file holds.
+        limits: What is taken.
+    """
+
+    payload: bytes
+    number: int
+    page_count: int
+    limits: Limits
+
+    def decode(self) -> Image:
+        """The page's pixels; raises `InvalidInput` where they are truncated or corrupt."""
+        decode = _pdf_page if is_pdf(self.payload) else _image_page
+        return decode(self.payload, self.number, self.limits)
+
+
+def open_pages(payload: bytes, limits: Limits, first_page: int = 0, last_page: int = 0) -> list[PageSource]:
+    """Opens a JPEG, PNG, TIFF, BMP, WebP or PDF file, without decoding a page.
 
     Args:
         payload: The file.
-        limits: What is taken.
-        first: First page, counted from 1.
-        last: Last page.
-        page_count: Pages that the file holds.
-    """
-
-    def __init__(self, payload: bytes, limits: Limits, first: int, last: int, page_count: int) -> None:
-        self.page_count = page_count
-        self._payload = payload
-        self._limits = limits
-        self._numbers = range(first, last + 1)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> PageImage: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[PageImage]: ...
-
-    def __getitem__(self, index: int | slice) -> PageImage | list[PageImage]:
-        if isinstance(index, slice):
-            return [self._decode(number) for number in self._numbers[index]]
-        return self._decode(self._numbers[index])
-
-    def _decode(self, number: int) -> PageImage:
-        decode = _pdf_page if is_pdf(self._payload) else _image_page
-        return PageImage(number, decode(self._payload, number, self._limits))
-
-
-def open_pages(payload: bytes, limits: Limits, first_page: int = 0, last_page: int = 0) -> Pages:
-    """Opens a document.
-
-    Args:
-        payload: A JPEG, PNG, TIFF, BMP, WebP or PDF file.
         limits: What is taken.
         first_page: First page to read, counted from 1; 0 means from the first.
         last_page: Last page to read; 0 means up to the last.
 
     Raises:
         InvalidInput: Reason EMPTY, NOT_AN_IMAGE, IMAGE_TOO_LARGE, IMAGE_CORRUPT, PDF_ENCRYPTED, PDF_CORRUPT,
-            PAGE_OUT_OF_RANGE or TOO_MANY_PAGES. Pages that turn out broken later raise when they are indexed.
+            PAGE_OUT_OF_RANGE or TOO_MANY_PAGES.
     """
     if not payload:
         raise _invalid("EMPTY", "the document is empty: it has no bytes")
@@ -117,7 +102,7 @@ def open_pages(payload: bytes, limits: Limits, first_page: int = 0, last_page: i
             f"the document has {last - first + 1} pages to read; {limits.max_pages} are taken in one call: ask for a"
             " range of pages",
         )
-    return Pages(payload, limits, first, last, count)
+    return [PageSource(payload, number, count, limits) for number in range(first, last + 1)]
 
 
 def is_pdf(payload: bytes) -> bool:

@@ -16,6 +16,7 @@ from packline_core.errors import BundleRejected
 
 from packline_ocr.domain import Image, Quad
 from packline_ocr.settings import RecogniserSettings
+from packline_ocr.signature import check_signature
 
 _TALL = 1.5  # taller than so many widths is a line written downwards
 _LEVEL = 0.02  # corners off by less than this share of the height need no warp
@@ -38,13 +39,13 @@ class Recogniser:
         characters: The dictionary, classes 1, 2, … in order.
 
     Raises:
-        BundleRejected: The model's classes are not those of the dictionary.
+        BundleRejected: The model takes or gives something else, or its classes are not those of the dictionary.
     """
 
     def __init__(self, session: Any, settings: RecogniserSettings, characters: Sequence[str]) -> None:
         self._session = session
         self._settings = settings
-        self._input = session.get_inputs()[0].name
+        self._input = check_signature(session, settings.file, (None, 3, settings.height, None), output_rank=3)
         self._characters = np.array(["", *characters], dtype=object)
         classes = session.get_outputs()[0].shape[-1]
         if isinstance(classes, int) and classes != len(self._characters):
