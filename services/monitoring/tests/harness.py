@@ -120,6 +120,7 @@ class Service:
     database: str
     store: Path
     engine: sa.Engine
+    port: int
 
     async def record(self, *predictions: pb.Prediction, **dropped: int) -> pb.RecordPredictionsResponse:
         request = pb.RecordPredictionsRequest(predictions=predictions, dropped=dropped)
@@ -195,6 +196,6 @@ async def serving(folder: Path, clock: Clock, peer: Peer, limits: Limits, store:
     options = channel_options("127.0.0.1:0", retries=False)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         stub = monitoring_pb2_grpc.MonitoringServiceStub(channel)
-        yield Service(monitoring, stub, peer, clock, registry, url, store, engine)
+        yield Service(monitoring, stub, peer, clock, registry, url, store, engine, port)
     await server.stop(None)
     await monitoring.close()
