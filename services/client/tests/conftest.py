@@ -17,8 +17,10 @@ import grpc
 import pytest
 from packline.ocr.v1 import ocr_pb2, ocr_pb2_grpc
 from packline_client import Client
+from packline_client.cli import app
 from packline_core.errors import InvalidInput, Overloaded, Unavailable
 from packline_core.rpc import MAX_MESSAGE_BYTES, Call, rpc
+from typer.testing import CliRunner
 
 
 class Peer(ocr_pb2_grpc.OcrServiceServicer):
@@ -127,22 +129,19 @@ class Ran:
 
 
 class Packline:
-    """The `packline` command in a process of its own, with a home of its own."""
+    """The `packline` command, with a home of its own: in this process, or as a user starts it."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.environment = {**os.environ, "PACKLINE_HOME": str(home), "PACKLINE_ADDRESS": "127.0.0.1:1"}
 
-    def __call__(self, *arguments: object, stdin: str = "", timeout: float = 60) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "packline_client", *map(str, arguments)],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def __call__(self, *arguments: object, stdin: str = "") -> Ran:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=self.environment)
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    def process(self, *arguments: object) -> Ran:
+        command = [sys.executable, "-m", "packline_client", *map(str, arguments)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         return Ran(done.returncode, done.stdout, done.stderr)
 
 

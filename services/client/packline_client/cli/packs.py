@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from packline_core.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
+from packline_core.errors import FailedPrecondition, InvalidInput, NotFound, PacklineError, Unavailable
 
 from packline_client.cli.common import (
     Exit,
@@ -162,8 +162,9 @@ def _manifests(file: Path) -> list[Pack]:
         return parse_packs(sys.stdin.read() if str(file) == "-" else file.read_text("utf8"))
     except UnicodeDecodeError:
         raise InvalidInput(f"{file} is no text file", reason="NOT_YAML", field="file") from None
-    except InvalidInput as error:
-        raise InvalidInput(f"{file}: {error.message}", reason=error.reason, field=error.field) from None
+    except PacklineError as error:
+        # Whatever is wrong, such as a task that is not installed, is wrong with the file.
+        raise InvalidInput(f"{file}: {error.message}", reason=error.reason, field=getattr(error, "field", "")) from None
 
 
 def _registry(name: str) -> Registry | None:
