@@ -9,19 +9,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import onnx
 from packline_core.bundle import file_sha256
 from packline_core.errors import FailedPrecondition, NotFound
 from packline_core.task import Base
 
-from packline_ocr.graph import with_folded_bias, without_softmax, write_for_serving
-from packline_ocr.settings import (
-    DetectorSettings,
-    OcrSettings,
-    RecogniserSettings,
-    write_characters,
-    write_settings,
-)
+from packline_ocr.settings import DetectorSettings, OcrSettings, RecogniserSettings
 
 _HALF = (0.5, 0.5, 0.5)
 
@@ -175,29 +167,3 @@ def locate(weights: Weights) -> Path:
             f"{path} is not the pinned file of {wanted}; install that version", reason="BASE_CHANGED", file=weights.path
         )
     return path
-
-
-def characters_of(base: OcrBase) -> tuple[str, ...]:
-    """A base's dictionary, classes 1, 2, … in order; the space, which upstream leaves implicit, is the last."""
-    path = locate(base.characters)
-    if path.suffix == ".onnx":
-        metadata = {p.key: p.value for p in onnx.load(str(path), load_external_data=False).metadata_props}
-        text = metadata["character"]
-    else:
-        text = path.read_text(encoding="utf8")
-    return (*text.removesuffix("\n").split("\n"), " ")
-
-
-def write_base(name: str, folder: Path) -> OcrBase:
-    """Writes a base's models, dictionary and settings into `folder`, in the form that the engine loads."""
-    base = get_base(name)
-    detector, recogniser = base.settings.detector, base.settings.recogniser
-    write_for_serving(_load(base.detector), folder / detector.file)
-    write_for_serving(with_folded_bias(without_softmax(_load(base.recogniser))), folder / recogniser.file)
-    write_characters(characters_of(base), folder / recogniser.characters)
-    write_settings(base.settings, folder)
-    return base
-
-
-def _load(weights: Weights) -> onnx.ModelProto:
-    return onnx.load(str(locate(weights)))

@@ -83,7 +83,7 @@ def write_for_serving(model: onnx.ModelProto, path: Path) -> None:
     ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def signature(path: Path) -> dict[str, list[list[Any]]]:
+def signature_of(path: Path) -> dict[str, list[list[Any]]]:
     """Inputs and outputs of an ONNX file, as a bundle's manifest has them: `[name, dtype, shape]`."""
     graph = onnx.load(str(path), load_external_data=False).graph
 

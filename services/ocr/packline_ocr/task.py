@@ -29,7 +29,6 @@ from packline_ocr.engine import OcrPredictor
 from packline_ocr.formats import read_labels
 from packline_ocr.metrics import METRICS, agreement, score_page
 from packline_ocr.pages import Limits, open_pages
-from packline_ocr.sealing import seal_base
 
 
 class OcrTask:
@@ -45,6 +44,8 @@ class OcrTask:
 
     def build_base(self, base: str, folder: Path) -> None:
         """Writes a base's sealed bundle."""
+        from packline_ocr.building import seal_base
+
         seal_base(base, folder)
 
     def default_base(self, objective_metric: str | None) -> str:
