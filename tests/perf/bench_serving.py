@@ -1,0 +1,148 @@
+"""What serving costs: calls per second through the fleet as a share of a bare grpc.aio server, side by side in one run.
+
+`python tests/perf/bench_serving.py [--json FILE] [--seconds S] [--rounds N] [--only echo]`. Both servers run all the
+while and are loaded in turn; the share is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grpc
+from load import Generator, Load, Measured
+from packline.echo.v1.echo_pb2 import EchoRequest
+from packline_core.bundle import Bundle
+from packline_core.fleet.ports import choose_ports
+from packline_core.fleet.schema import PackApplication
+from packline_core.serving.config import Limits
+from packline_echo.bundles import write_bundle
+from packline_echo.fleet import RunningFleet, echo_pack, running_fleet
+from packline_echo.graphs import WIDTH
+
+CONNECTIONS = (1, 8, 32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model: what is sent to it, and the share that is aimed at with 8 connections."""
+
+    name: str
+    aim: float
+    task: str
+    bundle: Bundle
+    pack: PackApplication
+    method: str
+    request: bytes
+    threads: int = 1
+
+
+def cases(folder: Path) -> list[Case]:
+    """The cases that this installation can measure."""
+    echo = write_bundle(folder / "echo")
+    chain = write_bundle(folder / "chain", depth=120)
+    method = "/packline.echo.v1.EchoService/Echo"
+    small = EchoRequest(pack="echo", values=[float(n) for n in range(16)])
+    large = EchoRequest(pack="chain", values=[n / WIDTH for n in range(WIDTH)])
+    limits = Limits(threads=1)
+    return [
+        Case("echo", 0.45, "echo", echo, echo_pack("echo", echo, limits=limits), method, small.SerializeToString()),
+        Case("chain", 0.7, "echo", chain, echo_pack("chain", chain, limits=limits), method, large.SerializeToString()),
+    ]
+
+
+@contextmanager
+def bare_server(case: Case, port: int) -> Iterator[str]:
+    """The yardstick of one case."""
+    command = [sys.executable, str(Path(__file__).with_name("bare.py")), case.task, str(case.bundle.folder), str(port)]
+    process = subprocess.Popen([*command, "--threads", str(case.threads)])
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(60)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(
+    case: Case, fleet: RunningFleet, generator: Generator, rounds: int, seconds: float
+) -> Iterator[dict[str, object]]:
+    """Loads both servers in turn at each number of connections."""
+    with bare_server(case, choose_ports(0, 0).grpc) as bare, tempfile.NamedTemporaryFile() as request:
+        request.write(case.request)
+        request.flush()
+        for connections in CONNECTIONS:
+            load = Load(bare, case.name, case.method, request.name, connections, seconds)
+            pairs: list[tuple[Measured, Measured]] = []
+            for _ in range(rounds):
+                there = generator.run(load)
+                pairs.append((there, generator.run(replace(load, address=fleet.settings.address))))
+            yield {
+                "case": case.name,
+                "connections": connections,
+                "aim": case.aim,
+                "share": round(statistics.median(ours.per_second / there.per_second for there, ours in pairs), 3),
+                "failed": sum(sum(ours.failed.values()) for _, ours in pairs),
+                "bare": summary([there for there, _ in pairs]),
+                "packline": summary([ours for _, ours in pairs]),
+            }
+
+
+def summary(measured: list[Measured]) -> dict[str, float]:
+    """Medians over the rounds; latencies in milliseconds."""
+    return {
+        "per_second": round(statistics.median(one.per_second for one in measured), 1),
+        "p50_ms": round(1000 * statistics.median(one.p50 for one in measured), 2),
+        "p99_ms": round(1000 * statistics.median(one.p99 for one in measured), 2),
+    }
+
+
+def main() -> None:
+    """Measures, prints a table, and writes JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = [case for case in cases(Path(folder)) if not options.only or case.name in options.only]
+        with running_fleet(Path(folder) / "home") as fleet:
+            fleet.put(*(case.pack for case in chosen))
+            generator = Generator()
+            time.sleep(2)
+            print(
+                f"{'case':8}{'conns':>6}{'share':>8}{'aim':>6}   {'bare/s':>9}{'p50':>8}{'p99':>8}   {'fleet/s':>9}{'p50':>8}{'p99':>8}"
+            )
+            for case in chosen:
+                for row in measure(case, fleet, generator, options.rounds, options.seconds):
+                    rows.append(row)
+                    print(line(row), flush=True)
+            generator.close()
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1), encoding="utf8")
+
+
+def line(row: dict[str, object]) -> str:
+    """A row of the table."""
+    text = f"{row['case']:8}{row['connections']:>6}{row['share']:>8}{row['aim']:>6}"
+    for who in ("bare", "packline"):
+        figures = row[who]
+        assert isinstance(figures, dict)
+        text += f"   {figures['per_second']:>9}{figures['p50_ms']:>8}{figures['p99_ms']:>8}"
+    return text + (f"   {row['failed']} FAILED" if row["failed"] else "")
+
+
+if __name__ == "__main__":
+    main()
