@@ -30,6 +30,7 @@ from packline_echo.fleet import RunningFleet, echo_pack, running_fleet
 from packline_echo.graphs import WIDTH
 
 CONNECTIONS = (1, 8, 32)
+HEAD = "case     conns   share   aim      bare/s  p50 ms  p99 ms     fleet/s  p50 ms  p99 ms"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Case:
 def cases(folder: Path) -> list[Case]:
     """The cases that this installation can measure."""
     echo = write_bundle(folder / "echo")
-    chain = write_bundle(folder / "chain", depth=120)
+    chain = write_bundle(folder / "chain", depth=400)
     method = "/packline.echo.v1.EchoService/Echo"
     small = EchoRequest(pack="echo", values=[float(n) for n in range(16)])
     large = EchoRequest(pack="chain", values=[n / WIDTH for n in range(WIDTH)])
@@ -122,9 +123,7 @@ def main() -> None:
             fleet.put(*(case.pack for case in chosen))
             generator = Generator()
             time.sleep(2)
-            print(
-                f"{'case':8}{'conns':>6}{'share':>8}{'aim':>6}   {'bare/s':>9}{'p50':>8}{'p99':>8}   {'fleet/s':>9}{'p50':>8}{'p99':>8}"
-            )
+            print(HEAD)
             for case in chosen:
                 for row in measure(case, fleet, generator, options.rounds, options.seconds):
                     rows.append(row)

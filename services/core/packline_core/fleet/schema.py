@@ -29,7 +29,8 @@ _IMPORT_PATHS = {
 }
 # Serve's own bound on calls answers without RetryInfo; the batcher's is to be met first, so this one lies above it.
 _ONGOING = 2_000
-_LOGGING = {"enable_access_log": False}
+# Serve makes a line of every call before it drops it, except where its level is above INFO.
+_LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 
 
 @dataclass(frozen=True, slots=True)
