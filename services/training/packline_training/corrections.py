@@ -57,7 +57,12 @@ class CorrectionSource:
         taken = Taken(cursor=cursor)
         with open_channel(self._address, MONITORING_APPLICATION) as channel:
             stub = monitoring_pb2_grpc.MonitoringServiceStub(channel)
-            cases = list(self._cases(stub, pack.name, cursor))
+            try:
+                cases = list(self._cases(stub, pack.name, cursor))
+            except NotFound as error:
+                # The fleet runs without monitoring, or it has heard nothing of this Pack yet.
+                logger.info("no corrections of %s: %s", pack.name, error.message)
+                return taken
             if not cases:
                 return taken
             taken.count, taken.cursor = len(cases), cases[-1].sequence

@@ -105,6 +105,12 @@ class Registry:
         with read(self._engine) as connection:
             return _load(connection, name)
 
+    def states(self) -> list[PackState]:
+        """Where every Pack stands."""
+        with read(self._engine) as connection:
+            names = connection.scalars(sa.select(tables.packs.c.pack).order_by(tables.packs.c.pack)).all()
+            return [_load(connection, name) for name in names]
+
     def manifest(self, name: str) -> Pack:
         """A Pack's manifest. Raises `NotFound`."""
         with read(self._engine) as connection:

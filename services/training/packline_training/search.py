@@ -98,6 +98,7 @@ class Search:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
         from ray import tune
+        from ray.tune.stopper import NoopStopper
 
         called_off = self.called_off
 
@@ -107,6 +108,10 @@ class Search:
 
             def stop_all(self) -> bool:
                 return called_off.is_set()
+
+            def __reduce__(self) -> tuple[type, tuple[()]]:
+                # Tune saves its settings; an event cannot be saved, nor does a saved copy stop anything.
+                return (NoopStopper, ())
 
         driver = ray.get_runtime_context().current_actor
         trainable = tune.with_parameters(_train, order=self.order, metric=self.metric, driver=driver)
