@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import grpc
 from packline.training.v1 import training_pb2, training_pb2_grpc
 from packline_core.config import TRAINING_APPLICATION
+from packline_core.errors import FailedPrecondition, NotFound, Unavailable
 from packline_core.rpc import error_from_call, open_aio_channel
+from packline_core.status import DETAILS_KEY
 
 _DEADLINE = 10.0
 
@@ -62,5 +64,10 @@ class GrpcTraining:
     async def _answer(call: Any) -> Any:
         try:
             return await call
-        except grpc.RpcError as error:
-            raise error_from_call(error) from error
+        except grpc.aio.AioRpcError as error:
+            known = error_from_call(error)
+            told = any(key == DETAILS_KEY for key, _ in error.trailing_metadata())
+            if not told and isinstance(known, NotFound | FailedPrecondition):
+                # The ingress has no such application yet; training itself knows nothing of this call.
+                raise Unavailable(f"training is not there: {known.message}", reason="TRAINING_UNAVAILABLE") from error
+            raise known from error
