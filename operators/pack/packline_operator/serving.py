@@ -49,13 +49,11 @@ def digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(found: Any, wanted: Any, path: str = "") -> Iterator[str]:
-    """Where a configuration is not as wanted, in words; settings that are not ours (Serve's defaults) do not count."""
+def differences(found: Any, wanted: Any, path: str = "application") -> Iterator[str]:
+    """Where a configuration is not as wanted, in words. Serve gives back what it was given, defaults left out."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        for key, value in wanted.items():
-            yield from differences(found.get(key), value, f"{path}.{key}" if path else str(key))
-        if path.endswith(("user_config", "candidate")):
-            yield from (f"{path}.{key} is set" for key in found if key not in wanted)
+        for key in sorted({*wanted, *found}):
+            yield from differences(found.get(key), wanted.get(key), f"{path}.{key}")
     elif _is_list(wanted) and _is_list(found) and len(wanted) == len(found):
         for index, value in enumerate(wanted):
             yield from differences(found[index], value, f"{path}[{index}]")

@@ -119,7 +119,9 @@ def events(observed: Observed, status: Status, found: tuple[str, ...], now: date
         words = f"{registry.active.name} answers: {registry.active.digest}."
         yield _event(f"registered-{registry.active.digest}", registry.active.created_at, Reason.REGISTERED, words)
     for condition in status.conditions:
-        if condition.last_transition == now and condition.reason in _TOLD_BY[condition.type]:
+        # Services that start with the Pack's first pass are not missed yet.
+        starting = before is None and condition.reason == Reason.PEER_UNREACHABLE
+        if condition.last_transition == now and condition.reason in _TOLD_BY[condition.type] and not starting:
             key = f"{condition.type}-{condition.reason}-{now.isoformat()}"
             yield _event(key, now, Reason(condition.reason), condition.message)
     if found:

@@ -25,7 +25,7 @@ _POLL = 0.1
 _AFTER_ACTION, _WHILE_UNSETTLED, _WHILE_SETTLED = 0.2, 1.0, 2.0
 # How long a living Ray may leave its REST API unanswered before it is started anew.
 _SILENCE = 60.0
-_DRAIN = 10.0
+_DRAIN = 5.0
 
 
 class Platform:
