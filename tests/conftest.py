@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from packline_core.config import MONITORING_APPLICATION
 from packline_echo.fleet import RunningFleet, running_fleet
 
 
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
     """A real Ray with Serve on free ports in a home of its own; tests add Packs of their own and remove them."""
-    with running_fleet(tmp_path_factory.mktemp("home"), environment={"PACKLINE_PROBATION_SECONDS": "5"}) as running:
+    home = tmp_path_factory.mktemp("home")
+    with running_fleet(home, services=(MONITORING_APPLICATION,)) as running:
         yield running

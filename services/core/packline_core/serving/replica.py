@@ -87,6 +87,11 @@ class Replica(HealthServicer):
         self._shadows: set[asyncio.Task[None]] = set()
         self._budget = ShadowBudget()
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The task's own part of the manifest, as it is now."""
+        return self._config.options
+
     def answer_json(self, results: Sequence[Any]) -> str:
         """The answer that `results` make, in the task's own JSON. Called outside of the event loop."""
         raise NotImplementedError
