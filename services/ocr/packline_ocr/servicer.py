@@ -68,7 +68,7 @@ class OcrServicer(Replica):
     async def _recognize(
         self, call: Call, pack: str, document: bytes, first_page: int = 0, last_page: int = 0
     ) -> ocr_pb2.RecognizeDocumentResponse:
-        limits = OcrSpec.model_validate(self._config.options).limits()
+        limits = OcrSpec.model_validate(self.options).limits()
         prediction = await self.predict(
             call,
             pack=pack,
