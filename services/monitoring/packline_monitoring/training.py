@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import grpc
 from packline.training.v1 import training_pb2, training_pb2_grpc
 from packline_core.config import TRAINING_APPLICATION
-from packline_core.errors import FailedPrecondition, NotFound, Unavailable
+from packline_core.errors import DeadlineExceeded, Unavailable
 from packline_core.rpc import error_from_call, open_aio_channel
 from packline_core.status import DETAILS_KEY
 
@@ -66,8 +66,8 @@ class GrpcTraining:
             return await call
         except grpc.aio.AioRpcError as error:
             known = error_from_call(error)
-            told = any(key == DETAILS_KEY for key, _ in error.trailing_metadata())
-            if not told and isinstance(known, NotFound | FailedPrecondition):
-                # The ingress has no such application yet; training itself knows nothing of this call.
+            trailers: Any = error.trailing_metadata()
+            if DETAILS_KEY not in dict(trailers) and not isinstance(known, Unavailable | DeadlineExceeded):
+                # Not training's own words: the ingress has no such application yet, or gave the call to another.
                 raise Unavailable(f"training is not there: {known.message}", reason="TRAINING_UNAVAILABLE") from error
             raise known from error
