@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from packline_core import errors
+from packline_core.config import MONITORING_APPLICATION, TRAINING_APPLICATION
 from packline_core.errors import Code, InvalidInput, Overloaded, PacklineError
 
 DOMAIN = "packline.dev"
@@ -19,6 +21,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 # HTTP/2 trailers are limited to 8 KiB in most peers, and the text travels twice.
 _LONGEST_MESSAGE = 1500
 _LONGEST_VALUE = 200
+_NO_APPLICATION = re.compile(r"Application '(.+?)' not found")
 
 _BY_CODE: dict[int, type[PacklineError]] = {
     Code.CANCELLED: errors.Cancelled,
@@ -101,12 +104,25 @@ def _foreign(code: grpc.StatusCode, details: str) -> PacklineError:
             f"the message is too large for one call ({details}); use the streaming method", reason="MESSAGE_TOO_LARGE"
         )
     if code is grpc.StatusCode.NOT_FOUND:
-        return errors.NotFound(details or "no such Pack", reason="UNKNOWN_PACK")
+        return _no_application(details)
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(f"the service cannot be reached: {details}", reason="UNREACHABLE")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.FailedPrecondition(f"the service has no such method: {details}", reason="UNIMPLEMENTED")
     return _error(code.value[0], details or code.name, reason="", field="", retry_after=1.0, metadata={})
+
+
+def _no_application(details: str) -> PacklineError:
+    """What Serve's ingress says of an application that it does not know, in our words."""
+    found = _NO_APPLICATION.search(details)
+    if found is None:
+        return errors.NotFound(details or "no such Pack", reason="UNKNOWN_PACK")
+    name = found[1]
+    if name in {TRAINING_APPLICATION, MONITORING_APPLICATION}:
+        return errors.Unavailable(f"{name} does not answer yet; try again in a few seconds", reason="SERVICE_MISSING")
+    return errors.NotFound(
+        f"there is no Pack {name!r}; check its name with `packline get packs`", reason="UNKNOWN_PACK", pack=name
+    )
 
 
 def _error(
