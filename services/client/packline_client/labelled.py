@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,8 +130,15 @@ def evaluate(client: Client, pack: str, data: Path, jobs: int, complain: Complai
 
 def correct_all(client: Client, pack: str, data: Path, jobs: int, complain: Complain) -> Corrections:
     """Reads each labelled document with the Pack and gives its label as the correction of the answer."""
-    task = _task_of(client, pack)
-    ask = _ASK[task.name]
+    rows = _Rows(_task_of(client, pack), data, complain)
+    return correct_examples(client, pack, rows.examples(), jobs, complain)
+
+
+def correct_examples(
+    client: Client, pack: str, examples: Iterable[Example], jobs: int, complain: Complain
+) -> Corrections:
+    """The same for examples at hand."""
+    ask = _ASK[_task_of(client, pack).name]
 
     def correct(example: Example) -> bool:
         answer = ask(client, pack, example.payload)
@@ -150,7 +157,7 @@ def correct_all(client: Client, pack: str, data: Path, jobs: int, complain: Comp
             return False  # given for an earlier answer to the same document
 
     new = known = failed = 0
-    for outcome in in_flight(correct, _Rows(task, data, complain).examples(), jobs):
+    for outcome in in_flight(correct, examples, jobs):
         if outcome.error is not None:
             failed += 1
             complain(f"{outcome.item.source}: {outcome.error}")
