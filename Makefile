@@ -20,7 +20,7 @@ $(SYNCED): uv.lock pyproject.toml $(wildcard */pyproject.toml */*/pyproject.toml
 	touch $@
 
 demo: $(SYNCED) ## Serves, reads, corrects, retrains and rolls out; writes a report. DATA=DIR runs it on your own documents.
-	$(BIN)/python examples/ocr/demo.py $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m examples.ocr.demo $(if $(DATA),--data $(DATA))
 
 test: $(SYNCED) ## The gate: every test that is not slow.
 	$(BIN)/pytest -m "not slow and not bench"
