@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+PACK = "delivery-notes"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ocr"
 
 
@@ -56,7 +57,7 @@ class Platform:
         return ran.out
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     """Short, since sockets lie below it."""
     path = Path(tempfile.mkdtemp(prefix="pk-")).resolve()
@@ -64,12 +65,20 @@ def home() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def platform(home: Path) -> Iterator[Platform]:
-    """A platform that is up; stopped at the end, come what may."""
+    """A platform that is up, one for all tests here since it takes long; stopped at the end, come what may."""
     made = Platform(home)
     try:
         made.must("up", "--detach")
         yield made
     finally:
         made("down")
+
+
+@pytest.fixture(scope="session")
+def applied(platform: Platform) -> Platform:
+    """The platform with the example's Pack ready."""
+    out = platform.must("apply", "-f", EXAMPLE / "pack.yaml", "--wait")
+    assert out.splitlines() == [f"pack {PACK} created", f"pack {PACK} ready"]
+    return platform

@@ -20,18 +20,16 @@ from packline_core.fleet.local_ray import find_ray
 from packline_core.status import error_from_call
 from PIL import Image
 
-from tests.e2e.conftest import EXAMPLE, Platform
+from tests.e2e.conftest import EXAMPLE, PACK, Platform
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-PACK = "delivery-notes"
 PAGE = sorted((EXAMPLE / "documents" / "holdout" / "img").glob("*.jpg"))[0]
 
 
 @pytest.fixture(scope="module")
-def address(platform: Platform) -> str:
-    platform.must("apply", "-f", EXAMPLE / "pack.yaml", "--wait")
-    ray = find_ray(platform.home)
+def address(applied: Platform) -> str:
+    ray = find_ray(applied.home)
     assert ray is not None
     return ray.address
 

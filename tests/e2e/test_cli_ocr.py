@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import EXAMPLE, Platform
+from tests.e2e.conftest import EXAMPLE, PACK, Platform
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-PACK = "delivery-notes"
 HOLDOUT = EXAMPLE / "documents" / "holdout"
 PAGES = sorted((HOLDOUT / "img").glob("*.jpg"))
-
-
-@pytest.fixture(scope="module")
-def applied(platform: Platform) -> Platform:
-    out = platform.must("apply", "-f", EXAMPLE / "pack.yaml", "--wait")
-    assert out.splitlines() == [f"pack {PACK} created", f"pack {PACK} ready"]
-    return platform
 
 
 def test_a_second_up_says_that_it_runs(platform: Platform) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +30,28 @@ class Readiness:
 
 def platform_processes(home: Path) -> list[psutil.Process]:
     """The processes that run the platform of this home; one, where it runs."""
-    found = []
+    return [process for process, module in _processes(home) if module == MODULE]
+
+
+def _processes(home: Path) -> Iterator[tuple[psutil.Process, str]]:
+    """Ray's and Packline's processes that live in this home, with the modules that they run.
+
+    What else has the variable (a shell, a user's own program) is not Packline's to end.
+    """
     for process in psutil.process_iter():
         try:
-            if MODULE in process.cmdline() and load_settings(process.environ()).home == home:
-                found.append(process)
+            module = _module(process.cmdline())
+            if module and load_settings(process.environ()).home == home:
+                yield process, module
         except psutil.Error:
             continue
-    return found
+
+
+def _module(command: list[str]) -> str:
+    """`ray.…` or `packline_…` of `python -m …`, `ray::…` of a Ray worker; nothing for any other command."""
+    name = command[command.index("-m") + 1] if "-m" in command[:-1] else command[0] if command else ""
+    ours = name.startswith(("ray.", "ray::", "packline_")) and not name.startswith("packline_client")
+    return name if ours else ""
 
 
 def start_platform(settings: Settings, log: Path | None) -> subprocess.Popen[bytes]:
@@ -107,8 +121,14 @@ def stop_platform(home: Path, grace: float) -> int:
     """
     count = end_processes(platform_processes(home), grace)
     count += stop_ray(home)
-    if left := stop_ray(home) + len(platform_processes(home)):
+    # Helpers of Ray that name no folder end by themselves once Ray is gone, or are ended here.
+    rest = [process for process, _ in _processes(home)]
+    _, late = psutil.wait_procs(rest, timeout=grace / 3)
+    count += len(rest)
+    end_processes(late, grace / 3)
+    if left := [process.pid for process, _ in _processes(home)]:
         raise Unavailable(
-            f"{left} processes of {home} could not be ended; try again, or end them yourself", reason="PROCESSES_LEFT"
+            f"processes {', '.join(map(str, left))} of {home} could not be ended; end them yourself",
+            reason="PROCESSES_LEFT",
         )
     return count

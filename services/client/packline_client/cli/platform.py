@@ -72,7 +72,7 @@ def _last_words(log: Path | None) -> str:
 
 
 def down(
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds until processes are killed.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until processes are killed.")] = 60.0,
 ) -> None:
     """Stop Packline on this machine. What it knows and has learned stays."""
     from packline_client.platform import stop_platform

@@ -24,7 +24,9 @@ from packline_client.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from packline_client.training_types import Run
+    from collections.abc import Sequence
+
+    from packline_client.training_types import DatasetVersion, Run, Version
 
 VersionOption = Annotated[str, typer.Option(help="A version such as v3.", metavar="vN")]
 
@@ -130,7 +132,8 @@ def history(
         print_json({"versions": versions, "runs": runs, "datasets": datasets, "decisions": decisions})
         return
     now = datetime.now(UTC)
-    print_table(
+    _section(
+        "versions",
         ("VERSION", "STATE", "ORIGIN", "AGE", "GATE", "WHY"),
         [
             (
@@ -139,36 +142,44 @@ def history(
                 v.run_id or v.origin,
                 age(v.created_at, now),
                 v.gate.outcome if v.gate else "",
-                v.reason or (v.gate.reason if v.gate else ""),
+                _why(v),
             )
             for v in versions
         ],
     )
-    typer.echo()
-    print_table(
+    _section(
+        "runs",
         ("RUN", "KIND", "STATE", "AGE", "VERSION", "REASON", "OUTCOME"),
         [(r.run_id, r.kind, r.state, age(r.created_at, now), r.version, r.reason, r.message) for r in runs],
     )
-    typer.echo()
-    print_table(
+    _section(
+        "data",
         ("DATASET", "ORIGIN", "AGE", "TRAINING", "GOLDEN", "CORRECTIONS"),
-        [
-            (
-                d.digest[:19],
-                d.origin,
-                age(d.created_at, now),
-                str(d.training_examples),
-                str(d.golden_examples),
-                str(d.corrections),
-            )
-            for d in datasets
-        ],
+        [(d.digest[:19], d.origin, age(d.created_at, now), *map(str, _sizes(d))) for d in datasets],
     )
-    typer.echo()
-    print_table(
+    _section(
+        "decisions",
         ("DECISION", "VERSION", "AGE", "REASON", "IN WORDS"),
         [(d.kind, d.version, age(d.at, now), d.reason, d.message) for d in decisions],
     )
+
+
+def _section(what: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        print_table(header, rows)
+    else:
+        typer.echo(f"no {what} yet")
+    typer.echo()
+
+
+def _judged(version: Version) -> tuple[str, str]:
+    """The gate's outcome, and why the version is where it is."""
+    gate = version.gate
+    return (gate.outcome, version.reason or gate.reason) if gate else ("", version.reason)
+
+
+def _sizes(dataset: DatasetVersion) -> tuple[int, int, int]:
+    return dataset.training_examples, dataset.golden_examples, dataset.corrections
 
 
 def approve(name: NameArgument, version: VersionOption = "") -> None:
