@@ -25,6 +25,7 @@ from packline_core.errors import (
     PacklineError,
     Unavailable,
 )
+from packline_core.fleet.api import ReplicaStatus
 from packline_core.rpc import call_metadata, error_from_call
 from packline_core.serving.config import Limits
 from packline_echo.bundles import write_bundle
@@ -49,6 +50,17 @@ def failure(stub: EchoServiceStub, pack: str, *, application: str = "", timeout:
     return error_from_call(caught.value)
 
 
+def replaced(fleet: RunningFleet, dead: ReplicaStatus) -> tuple[ReplicaStatus, ...]:
+    """The two replicas that run once Serve has another in place of a dead one."""
+    deadline = time.monotonic() + 60
+    while True:
+        running = fleet.api.applications()[PACK].running
+        if len(running) == 2 and dead not in running:
+            return running
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def test_kill_9_of_a_replica_costs_calls_in_flight_alone(fleet: RunningFleet, bundle: Bundle) -> None:
     first, second = fleet.api.applications()[PACK].running
     with EchoLoad(fleet.settings.address, PACK) as load:
@@ -60,12 +72,7 @@ def test_kill_9_of_a_replica_costs_calls_in_flight_alone(fleet: RunningFleet, bu
     assert all(isinstance(error, Unavailable) for _, error in load.failures), load.failures
     assert [sent for sent, _ in load.failures if sent > killed + 1.0] == []
     assert len(load.failures) <= load.clients * 2
-    fleet.api.wait_running(PACK)
-    deadline = time.monotonic() + 60
-    while len(running := fleet.api.applications()[PACK].running) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert second in running and first not in running
+    assert second in replaced(fleet, first)
 
 
 def test_a_client_that_retries_notices_nothing(fleet: RunningFleet, bundle: Bundle) -> None:
@@ -76,6 +83,7 @@ def test_a_client_that_retries_notices_nothing(fleet: RunningFleet, bundle: Bund
         os.kill(victim.pid, signal.SIGKILL)
         time.sleep(3)
     assert load.failures == []
+    replaced(fleet, victim)
 
 
 def test_overload_is_refused_at_once_and_admitted_calls_keep_their_latency(fleet: RunningFleet, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Each class stands for one status of `google.rpc.Code`; `reason` is the machine-r
 `metadata` names what it is about. `packline_core.rpc` alone turns them into gRPC statuses and back.
 """
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
 
@@ -129,3 +130,8 @@ class BundleRejected(PacklineError):
 
     code = Code.FAILED_PRECONDITION
     default_reason = "BUNDLE_REJECTED"
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether it says that a disk, a quota or a limit on files leaves no room."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -11,7 +11,6 @@ may work at once, and what was answered survives a kill.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -27,7 +26,7 @@ from typing import Any, Literal
 
 import yaml
 
-from packline_core.errors import FailedPrecondition, InvalidInput, NotFound, PacklineError, StorageFull
+from packline_core.errors import FailedPrecondition, InvalidInput, NotFound, PacklineError, StorageFull, is_disk_full
 from packline_core.manifest import Pack, parse_pack
 
 MANIFEST = "pack.yaml"
@@ -349,7 +348,7 @@ def _full_disk_is_said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_disk_full(error):
             raise
         raise StorageFull(
             f"the disk that holds {path} is full; nothing was changed. Free some space and try again"

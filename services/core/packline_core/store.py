@@ -19,12 +19,11 @@ from uuid import uuid4
 import fsspec
 
 from packline_core.bundle import MANIFEST, bytes_digest, file_sha256
-from packline_core.errors import NotFound, StorageFull
+from packline_core.errors import NotFound, StorageFull, is_disk_full
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = ".writing-"
 
 
@@ -207,6 +206,6 @@ def _flush_entry(folder: Path) -> None:
 
 def storage_error(error: OSError, where: str) -> Exception:
     """`StorageFull` where that is what an error means, else the error itself."""
-    if error.errno in _FULL:
+    if is_disk_full(error):
         return StorageFull(f"{where} is full; nothing was half written. Free space and try again", where=where)
     return error

@@ -13,6 +13,7 @@ from packline_core.bundle import Bundle
 from packline_core.config import Settings, load_settings
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.local_ray import RayOptions, RunningRay, start_ray, stop_ray
+from packline_core.fleet.ready import wait_served
 from packline_core.fleet.schema import Fleet, Network, PackApplication, build_config
 from packline_core.rpc import open_channel
 from packline_core.serving.config import Candidate, Limits, Recording, ServingConfig, Version
@@ -44,7 +45,7 @@ class RunningFleet:
         self.packs.update({pack.serving.pack: pack for pack in packs})
         self._apply()
         if wait:
-            self.api.wait_running(*self.packs, *self.services)
+            wait_served(self.settings, *self.packs, *self.services)
 
     def change(self, pack: str, *, wait: bool = False, **serving: object) -> None:
         """Changes what a Pack's replicas are told: `active`, `candidate`, …"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -19,10 +18,9 @@ from typing import Any
 import fsspec
 
 from packline_core.bundle import MANIFEST, Bundle, open_bundle, verify
-from packline_core.errors import BundleRejected, PacklineError, StorageFull, Unavailable
+from packline_core.errors import BundleRejected, PacklineError, StorageFull, Unavailable, is_disk_full
 
 _log = logging.getLogger(__name__)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KEEP = 8
 _UNUSED_SECONDS = 86_400.0
 _CHUNK = 1 << 20
@@ -118,7 +116,7 @@ class BundleCache:
                 f"the bundle at {uri} is not complete: {error.filename or error} is missing", reason="FILE_MISSING"
             ) from error
         except OSError as error:
-            if error.errno in _FULL:
+            if is_disk_full(error):
                 raise StorageFull(
                     f"{self._folder} has no room for bundle {digest}: {os.strerror(error.errno or 0)}; free some space",
                     path=str(self._folder),
@@ -132,7 +130,7 @@ class BundleCache:
             locks.mkdir(parents=True, exist_ok=True)
             stream = (locks / _hex(digest)).open("w")
         except OSError as error:
-            if error.errno in _FULL:
+            if is_disk_full(error):
                 raise StorageFull(f"{self._folder} has no room: {error}; free some space") from error
             raise Unavailable(f"the cache {self._folder} cannot be used: {error}", reason="CACHE_UNUSABLE") from error
         with stream:

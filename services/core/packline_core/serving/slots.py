@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from packline_core.errors import BundleRejected, PacklineError
+from packline_core.errors import BundleRejected, PacklineError, StorageFull, is_disk_full
 from packline_core.serving.batcher import Batcher
 from packline_core.serving.config import Limits, ServingConfig, Version
 from packline_core.serving.quarantine import Quarantine, Role
@@ -215,6 +215,10 @@ class Slots:
             return False
         except PacklineError as error:
             self._report(role, SlotState.LOADING, version, error.reason, error.message)
+            return True
+        except OSError as error:  # the marker cannot be written, so nothing may be opened
+            reason = StorageFull.default_reason if is_disk_full(error) else "DISK_ERROR"
+            self._report(role, SlotState.LOADING, version, reason, f"this node's cache has no room: {error}")
             return True
         except Exception as error:  # a bundle may make a library raise anything, and active must not blink
             _log.exception("bundle %s cannot be opened", version.digest)
