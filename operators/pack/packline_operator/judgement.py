@@ -137,11 +137,11 @@ def agreement(mean: float, calls: int, least: float) -> Verdict:
     return Verdict.WORSE if mean + math.sqrt(math.log(100) / (2 * calls)) < least else Verdict.UNCLEAR
 
 
-def wilson(share: float, calls: int) -> tuple[float, float]:
+def wilson(share: float, calls: int, z: float = Z) -> tuple[float, float]:
     """Wilson's score interval of a share."""
-    centre = share + Z * Z / (2 * calls)
-    half = Z * math.sqrt(share * (1 - share) / calls + Z * Z / (4 * calls * calls))
-    scale = 1 + Z * Z / calls
+    centre = share + z * z / (2 * calls)
+    half = z * math.sqrt(share * (1 - share) / calls + z * z / (4 * calls * calls))
+    scale = 1 + z * z / calls
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 

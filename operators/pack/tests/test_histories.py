@@ -153,10 +153,12 @@ class Histories(RuleBasedStateMachine):
         assert world.status is not None
         assert world.status.active == active
         assert world.status.condition("Ready").status == "True"
+        told = dict(world.told)
         assert not world.loop(), "nothing is left to do, and yet something is done at each pass"
+        assert world.told == told, "nothing happened, and yet something is told"
 
 
 Histories.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestHistories = Histories.TestCase
