@@ -19,7 +19,10 @@ def parse_duration(text: str) -> timedelta:
     if not text or match is None:
         raise ValueError(f"{text!r} is no duration; write it like 30s, 10m, 6h or 1d12h")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long") from None
 
 
 def parse_percent(text: str) -> float:
