@@ -72,9 +72,9 @@ def work_order(rng: random.Random) -> Sheet:
         ("Heat", texts.lot(rng)),
     )
     for index, (label, value) in enumerate(pairs):
-        x, y = 50 + 295 * (index % 3), 124 + 40 * (index // 3)
+        x, y = (50, 325, 655)[index % 3], 124 + 40 * (index // 3)
         sheet.text(x, y, f"{label}:", bold)
-        sheet.text(x + 78, y - 3, value, filled)
+        sheet.text(x + 98, y - 3, value, filled)
     y = 216
     sheet.rules.append(Rule(44, y - 4, 896, y + 28, color=(214, 214, 214), filled=True))
     sheet.row(y, [(52, "Operation"), (340, "Machine"), (520, "Setting"), (800, "Done")], bold)

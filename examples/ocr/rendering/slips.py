@@ -25,17 +25,17 @@ def delivery_note(rng: random.Random) -> Sheet:
         [(60, f"SHIP VIA {rng.choice(texts.CARRIERS)}"), (600, f"DOCK {rng.choice('ABCD')}{rng.randint(1, 9)}")],
         style,
     )
-    columns = (60, 120, 330, 620, 740)
+    columns = (60, 140, 350, 620, 740)
     sheet.row(180, list(zip(columns, ("POS", "PART NO", "DESCRIPTION", "QTY", "LOT"), strict=True)), style)
     y = 214
     for position in range(1, rng.randint(5, 6)):
         quantity, piece = texts.quantity(rng).upper(), texts.short_part(rng)
-        sheet.row(y, [(60, f"{position * 10:03}"), (120, texts.part_number(rng)), (330, piece), (620, quantity)], style)
+        sheet.row(y, [(60, f"{position * 10:03}"), (140, texts.part_number(rng)), (350, piece), (620, quantity)], style)
         sheet.row(
             y + 32,
             [
                 (
-                    330,
+                    350,
                     rng.choice(
                         (
                             f"TOL ±0.{texts.digits(rng, 2)} MM",
