@@ -11,5 +11,5 @@ def test_durations() -> None:
 
 @pytest.mark.parametrize("text", ["", "10", "1.5h", "-1m", "5m5h", "9999999999999d"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="duration|too long"):
+    with pytest.raises(ValueError, match=r"duration|too long"):
         parse_duration(text)
