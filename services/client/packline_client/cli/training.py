@@ -135,17 +135,7 @@ def history(
     _section(
         "versions",
         ("VERSION", "STATE", "ORIGIN", "AGE", "GATE", "WHY"),
-        [
-            (
-                v.version,
-                v.state,
-                v.run_id or v.origin,
-                age(v.created_at, now),
-                v.gate.outcome if v.gate else "",
-                _why(v),
-            )
-            for v in versions
-        ],
+        [(v.version, v.state, v.run_id or v.origin, age(v.created_at, now), *_judged(v)) for v in versions],
     )
     _section(
         "runs",
