@@ -11,16 +11,8 @@ from datetime import datetime, timedelta
 
 from packline_core.errors import Conflict, PacklineError
 
-from packline_operator.domain import (
-    Action,
-    ApplyServing,
-    Decide,
-    ForgetPack,
-    Peer,
-    RegisterPack,
-    RemovePack,
-    StartRun,
-)
+from packline_operator.domain import Action, ApplyServing, Decide, ForgetPack, RegisterPack, RemovePack, StartRun
+from packline_operator.facts import Peer
 from packline_operator.peers import Monitoring, Training
 
 _log = logging.getLogger(__name__)

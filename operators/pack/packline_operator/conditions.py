@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from packline_operator.domain import Condition, Observed, RunState, SlotState
+from packline_operator.domain import Condition, Observed
+from packline_operator.facts import RunState, SlotState
+from packline_operator.moves import Move
 from packline_operator.reasons import Reason
-from packline_operator.rollout import Move
 from packline_operator.training_rules import newest_training, schedule_error
 
 READY, SERVING, ROLLED_OUT, TRAINED, RECONCILED = "Ready", "Serving", "RolledOut", "Trained", "Reconciled"

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from packline.monitoring.v1 import monitoring_pb2 as monitoring
 from packline.training.v1 import training_pb2 as training
 
-from packline_operator.domain import (
+from packline_operator.facts import (
     Decision,
     DecisionKind,
     Figures,

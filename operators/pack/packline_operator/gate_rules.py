@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from packline_operator.domain import Registry, RunKind, RunState, StartRun, Version, VersionState
+from packline_operator.domain import StartRun
+from packline_operator.facts import Registry, RunKind, RunState, Version, VersionState
 from packline_operator.words import moment
 
 _FIRST_RETRY = timedelta(minutes=1)

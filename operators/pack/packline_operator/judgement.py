@@ -15,7 +15,7 @@ from enum import StrEnum
 from packline_core.manifest import Rollout
 from packline_core.units import parse_percent
 
-from packline_operator.domain import Figures, Latency
+from packline_operator.facts import Figures, Latency
 from packline_operator.reasons import Reason
 
 Z = 2.33

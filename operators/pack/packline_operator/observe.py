@@ -9,7 +9,8 @@ from typing import TypeVar
 from packline_core.errors import PacklineError
 from packline_core.units import parse_duration
 
-from packline_operator.domain import Figures, Monitored, Observed, Peer, Registry, Serving, Status
+from packline_operator.domain import Observed, Status
+from packline_operator.facts import Figures, Monitored, Peer, Registry, Serving
 from packline_operator.peers import Monitoring, Training
 from packline_operator.ports import Declared, FleetView
 from packline_operator.rollout import watched_promotion

@@ -16,7 +16,8 @@ from packline_core.errors import NotFound
 from packline_core.rpc import error_from_call, open_channel
 
 from packline_operator import convert
-from packline_operator.domain import Decide, Figures, Registry, Replica, StartRun
+from packline_operator.domain import Decide, StartRun
+from packline_operator.facts import Figures, Registry, Replica
 
 _T = TypeVar("_T")
 _READ_SECONDS = 10.0

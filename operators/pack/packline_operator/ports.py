@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from packline_core.manifest import Pack
 
-from packline_operator.domain import Serving
+from packline_operator.facts import Serving
 
 
 @dataclass(frozen=True, slots=True)

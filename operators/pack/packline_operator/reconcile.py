@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from packline_operator.domain import (
-    Action,
-    ApplyServing,
-    ForgetPack,
-    Observed,
-    Outcome,
-    Peer,
-    RegisterPack,
-    RemovePack,
-)
+from packline_operator.domain import Action, ApplyServing, ForgetPack, Observed, Outcome, RegisterPack, RemovePack
+from packline_operator.facts import Peer
+from packline_operator.moves import Move
 from packline_operator.reasons import Reason
-from packline_operator.rollout import Move, next_move
+from packline_operator.rollout import next_move
 from packline_operator.serving import application, differences, digest
 from packline_operator.telling import events, tell
 from packline_operator.training_rules import training_to_start

@@ -10,7 +10,7 @@ from packline_core.config import MONITORING_APPLICATION, TRAINING_APPLICATION
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.schema import Fleet, Network, build_config
 
-from packline_operator.domain import Serving
+from packline_operator.facts import Serving
 from packline_operator.ports import FleetView
 from packline_operator.serving import differences
 

@@ -14,7 +14,8 @@ from packline_core.serving.config import Candidate, Limits, Recording, ServingCo
 from packline_core.serving.config import Version as Held
 from packline_core.units import parse_percent
 
-from packline_operator.domain import Observed, Phase, Registry, Replica, Slot, SlotState, Version
+from packline_operator.domain import Observed
+from packline_operator.facts import Phase, Registry, Replica, Slot, SlotState, Version
 
 
 def application(pack: Pack, registry: Registry) -> dict[str, Any]:

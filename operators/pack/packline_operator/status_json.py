@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from packline_operator.domain import Condition, Decision, DecisionKind, Status
+from packline_operator.domain import Condition, Status
+from packline_operator.facts import Decision, DecisionKind
 
 
 def status_to_json(status: Status) -> dict[str, Any]:

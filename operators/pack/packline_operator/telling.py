@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from packline_operator import conditions as c
-from packline_operator.domain import Condition, Event, Observed, Registry, Run, RunKind, RunState, Status
+from packline_operator.domain import Condition, Event, Observed, Status
+from packline_operator.facts import Registry, Run, RunKind, RunState
+from packline_operator.moves import Move
 from packline_operator.reasons import Reason
-from packline_operator.rollout import Move
 from packline_operator.serving import traffic
 from packline_operator.training_rules import training_outlook
 from packline_operator.words import moment

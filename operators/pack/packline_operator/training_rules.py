@@ -8,7 +8,8 @@ from cronsim import CronSim, CronSimError
 from packline_core.manifest import Pack
 from packline_core.units import parse_duration
 
-from packline_operator.domain import Observed, Registry, Run, RunKind, StartRun
+from packline_operator.domain import Observed, StartRun
+from packline_operator.facts import Registry, Run, RunKind
 from packline_operator.words import moment
 
 

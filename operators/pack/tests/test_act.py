@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from packline_core.errors import StorageFull
 from packline_operator.act import Actor, Failures
-from packline_operator.domain import ApplyServing, ForgetPack, Peer, RegisterPack, RemovePack
+from packline_operator.domain import ApplyServing, ForgetPack, RegisterPack, RemovePack
+from packline_operator.facts import Peer
 from packline_operator.peers import Monitoring, Training
 
 from .world import START

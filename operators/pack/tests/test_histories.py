@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from packline_core.errors import PacklineError
-from packline_operator.domain import DecisionKind, GateOutcome, Peer, Replica, RunState
+from packline_operator.facts import DecisionKind, GateOutcome, Peer, Replica, RunState
 from packline_operator.reasons import Reason
 from packline_training import decisions as rules
 from packline_training.domain import VersionState

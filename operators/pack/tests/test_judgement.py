@@ -2,7 +2,7 @@ import math
 
 import pytest
 from packline_core.manifest import Rollout
-from packline_operator.domain import Figures, Latency
+from packline_operator.facts import Figures, Latency
 from packline_operator.judgement import (
     Verdict,
     agreement,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from packline_operator.domain import DecisionKind, GateOutcome, Peer, Replica, RunState
+from packline_operator.facts import DecisionKind, GateOutcome, Peer, Replica, RunState
 from packline_training import decisions as rules
 from packline_training.domain import VersionState
 

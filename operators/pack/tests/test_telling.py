@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from packline_operator.domain import Peer, Serving, SlotState
+from packline_operator.facts import Peer, Serving, SlotState
 from packline_operator.reconcile import reconcile
 from packline_operator.status_json import status_from_json, status_to_json
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
-from packline_operator.domain import (
-    Condition,
+from packline_operator.domain import Condition, Observed, Status
+from packline_operator.facts import (
     Decision,
     DecisionKind,
     Figures,
@@ -13,7 +13,6 @@ from packline_operator.domain import (
     GateOutcome,
     Latency,
     Monitored,
-    Observed,
     Peer,
     Phase,
     Registry,
@@ -24,7 +23,6 @@ from packline_operator.domain import (
     Serving,
     Slot,
     SlotState,
-    Status,
     Version,
     VersionState,
 )

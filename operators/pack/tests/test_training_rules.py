@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from packline_operator.domain import RunKind, RunState
+from packline_operator.facts import RunKind, RunState
 from packline_operator.training_rules import training_outlook
 
 from .test_rollout import ready_world, settle
