@@ -82,10 +82,11 @@ class Platform:
 
     def kill_everything(self) -> None:
         """As a power cut would: the loop and all of Ray at once."""
+        folder = str(self.ray.folder)
         self.kill_loop()
         for process in psutil.process_iter():
             try:
-                if any(str(self.ray.folder) in part for part in process.cmdline()):
+                if any(folder in part for part in process.cmdline()):
                     for one in [process, *process.children(recursive=True)]:
                         one.kill()
             except psutil.NoSuchProcess:
@@ -183,7 +184,7 @@ class Platform:
 
 @dataclass
 class Traffic:
-    """Calls one after another, and what became of them."""
+    """Calls one after another, and what became of them; the channel is the one that the client library opens."""
 
     address: str
     pack: str
@@ -193,7 +194,7 @@ class Traffic:
     failed: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        with open_channel(self.address, retries=False) as channel:
+        with open_channel(self.address) as channel:
             stub = EchoServiceStub(channel)
             while not self.stop.wait(1 / self.per_second):
                 try:

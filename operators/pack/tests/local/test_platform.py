@@ -220,8 +220,8 @@ def test_everything_killed_mid_rollout_comes_back_as_it_was(platform: Platform, 
     assert find_ray(platform.home) is None
 
     platform.start()
-    names = ["good", "killed", "crashed"]
-    platform.wait(lambda: all(platform.ready(name) for name in names) and find_ray(platform.home), "all is well again")
+    platform.wait(lambda: find_ray(platform.home), "Ray is back")
+    platform.wait(lambda: all(_call(platform, name) for name in ("good", "killed", "crashed")), "all Packs answer")
     state = platform.state("crashed")
     assert (state.active.version, state.candidate.version, state.weight) == ("v1", "v2", 30)
     assert platform.state("good").active.version == "v2"
