@@ -16,7 +16,7 @@ from packline_core.runtime import Runtime
 
 from packline_ocr.bases import OcrBase, Weights, get_base, locate
 from packline_ocr.engine import OcrPredictor
-from packline_ocr.graph import signature_of, with_folded_bias, without_softmax, write_for_serving
+from packline_ocr.graph import signature_of, without_softmax, write_for_serving
 from packline_ocr.settings import write_characters, write_settings
 
 REFERENCE = "references/page.png"
@@ -78,7 +78,7 @@ def _write_base(name: str, folder: Path) -> OcrBase:
     base = get_base(name)
     detector, recogniser = base.settings.detector, base.settings.recogniser
     write_for_serving(_load(base.detector), folder / detector.file)
-    write_for_serving(with_folded_bias(without_softmax(_load(base.recogniser))), folder / recogniser.file)
+    write_for_serving(without_softmax(_load(base.recogniser)), folder / recogniser.file)
     write_characters(_characters_of(base), folder / recogniser.characters)
     write_settings(base.settings, folder)
     return base

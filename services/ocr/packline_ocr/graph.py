@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 
 def without_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,51 +21,6 @@ def without_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
     if last.op_type == "Softmax":
         graph.node.remove(last)
         _rename_tensor(graph, last.input[0], output)
-    return result
-
-
-def with_folded_bias(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose last MatMul takes in the bias that follows it, as one more row against a constant 1.
-
-    The bias of a head with thousands of classes is otherwise one more pass over the largest tensor there is. A graph
-    that does not end in MatMul and Add (Identity between them) stays as it is.
-    """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    producer = {name: node for node in graph.node for name in node.output}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    output = graph.output[0].name
-    add = _behind_identity(producer, output)
-    if add is None or add.op_type != "Add":
-        return result
-    bias_name = next((name for name in add.input if name in weights), None)
-    source = next((name for name in add.input if name != bias_name), None)
-    matmul = _behind_identity(producer, source) if bias_name and source else None
-    if bias_name is None or matmul is None or matmul.op_type != "MatMul" or matmul.input[1] not in weights:
-        return result
-    weight = numpy_helper.to_array(weights[matmul.input[1]])
-    bias = numpy_helper.to_array(weights[bias_name]).reshape(1, -1)
-    if bias.shape[1] != weight.shape[1]:
-        return result
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.concatenate([weight, bias]).astype(weight.dtype), "head.weight_and_bias"),
-            # Pads the last of three axes by one entry at its end.
-            numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 1], np.int64), "head.pads"),
-            numpy_helper.from_array(np.array(1, weight.dtype), "head.one"),
-        ]
-    )
-    graph.node.extend(
-        [
-            helper.make_node("Pad", [matmul.input[0], "head.pads", "head.one"], ["head.input"], mode="constant"),
-            helper.make_node("MatMul", ["head.input", "head.weight_and_bias"], [output + ".head"]),
-        ]
-    )
-    for node in list(graph.node):
-        if output in node.output:
-            graph.node.remove(node)
-    graph.node[-1].output[0] = output
     return result
 
 
@@ -93,13 +46,6 @@ def signature_of(path: Path) -> dict[str, list[list[Any]]]:
         return [value.name, dtype, [d.dim_value or d.dim_param for d in tensor.shape.dim]]
 
     return {"inputs": [entry(v) for v in graph.input], "outputs": [entry(v) for v in graph.output]}
-
-
-def _behind_identity(producer: dict[str, onnx.NodeProto], name: str) -> onnx.NodeProto | None:
-    node = producer.get(name)
-    while node is not None and node.op_type == "Identity":
-        node = producer.get(node.input[0])
-    return node
 
 
 def _rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
