@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from packline.echo.v1.echo_pb2 import EchoRequest
-from packline.monitoring.v1.monitoring_pb2 import SLOT_STATE_READY, ListReplicasRequest, Replica
+from packline.monitoring.v1.monitoring_pb2 import (
+    SLOT_STATE_READY,
+    CompareVersionsRequest,
+    ListReplicasRequest,
+    Replica,
+    VersionFigures,
+)
 from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from packline_core.bundle import Bundle
 from packline_core.config import MONITORING_APPLICATION
@@ -16,6 +23,7 @@ from packline_echo.bundles import write_bundle
 from packline_echo.fleet import RunningFleet, candidate_of, echo_pack, version_of
 from packline_echo.load import EchoLoad
 
+FIGURES = VersionFigures()
 OFFSETS = {"v1": 1.0, "v2": 2.0, "v3": 3.0}
 
 
@@ -112,6 +120,40 @@ def test_a_canary_gets_its_share_and_a_key_stays(fleet: RunningFleet, pack: str,
         fleet.change(pack, candidate=candidate_of(bundles["v2"], weight=60), wait=True)
         for key in moved:
             assert stub.Echo(request, metadata=call_metadata(pack, key)).model_version == "v2"
+
+
+def test_a_shadow_is_measured_and_never_seen(
+    fleet: RunningFleet, pack: str, bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    twin = write_bundle(tmp_path / "twin", offset=OFFSETS["v1"], base="chain")  # other digest, same answers
+    calls = 60
+    request = EchoRequest(pack=pack, values=[1.0, 2.0])
+    for version, bundle, agreement in (("v2", bundles["v2"], 0.0), ("v3", twin, 1.0)):
+        fleet.change(pack, candidate=candidate_of(bundle, version, shadow=True), wait=True)
+        wait_until(lambda bundle=bundle: all_ready(fleet, pack, active=bundles["v1"], candidate=bundle))  # type: ignore
+        since = Timestamp()
+        since.GetCurrentTime()
+        with fleet.echo() as stub:
+            for _ in range(calls):
+                answer = stub.Echo(request, metadata=call_metadata(pack))
+                assert (answer.model_version, list(answer.values)) == ("v1", [2.0, 3.0])
+                time.sleep(0.01)
+        wait_until(lambda since=since: figures(fleet, pack, since).get("v1", FIGURES).requests == calls)  # type: ignore
+        found = figures(fleet, pack, since)
+        shadow = found[version]
+        assert (shadow.requests, shadow.shadow_errors) == (0, 0)
+        assert calls // 4 <= shadow.shadow_requests <= calls
+        assert shadow.agreement == pytest.approx(agreement)
+        assert found["v1"].signals["mean"] == pytest.approx(2.5)
+
+
+def figures(fleet: RunningFleet, pack: str, since: Timestamp) -> dict[str, VersionFigures]:
+    """What monitoring has seen of each version."""
+    with fleet.channel(retries=True) as channel:
+        answer = MonitoringServiceStub(channel).CompareVersions(
+            CompareVersionsRequest(pack=pack, since=since), metadata=call_metadata(MONITORING_APPLICATION)
+        )
+    return {version.model_version: version for version in answer.versions}
 
 
 def test_another_pack_comes_and_goes_under_load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 import urllib.error
@@ -16,6 +17,9 @@ from packline_core.config import Settings
 from packline_core.errors import FailedPrecondition, InvalidInput, Unavailable
 
 _PATH = "/api/serve/applications/"
+# Serve may fail while it starts on a busy machine; the same configuration may be sent any number of times.
+_PUT_PAUSES = (1.0, 5.0)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,17 @@ class FleetApi:
             InvalidInput: Serve does not accept it; the message holds its words.
             Unavailable: Nobody answers there.
         """
-        self._call("PUT", json.dumps(config).encode())
+        body = json.dumps(config).encode()
+        for pause in _PUT_PAUSES:
+            try:
+                self._call("PUT", body)
+                return
+            except Unavailable as error:
+                if error.reason != "FLEET_ERROR":
+                    raise
+                _log.warning("Serve failed to take the configuration, which is sent again in %.0f s: %s", pause, error)
+            time.sleep(pause)
+        self._call("PUT", body)
 
     def wait_running(self, *names: str, timeout: float = 120.0, poll: float = 0.25) -> dict[str, ApplicationStatus]:
         """Waits until the named applications run and those being deleted are gone.

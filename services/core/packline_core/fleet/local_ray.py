@@ -51,6 +51,11 @@ _QUIET = {
     "RAY_task_events_report_interval_ms": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
 }
+# A machine that trains is busy; a proxy that is slow to start or to answer there is no broken one.
+_PATIENT = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+}
 # HAProxy stands on the same machine, so a replica is out of its list within a second; Serve's own 30 s are for load
 # balancers far away.
 _DRAIN = {
@@ -222,7 +227,16 @@ def _environment(settings: Settings, running: RunningRay, options: RayOptions) -
         **proxy_environment(),
         **_token_environment(running.home),
     }
-    return {**inherited, **_FAST, **_QUIET, **_DRAIN, **own, **settings_environment(settings), **options.environment}
+    return {
+        **inherited,
+        **_FAST,
+        **_QUIET,
+        **_PATIENT,
+        **_DRAIN,
+        **own,
+        **settings_environment(settings),
+        **options.environment,
+    }
 
 
 def proxy_environment() -> dict[str, str]:
