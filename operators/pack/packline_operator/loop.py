@@ -32,7 +32,7 @@ class Pass:
     Attributes:
         acted: Whether anything was done, and so may have led to more.
         settled: Whether nothing is under way.
-        fleet_error: Why the fleet's configuration could not be read or written.
+        fleet_error: Why the fleet's configuration could not be read.
     """
 
     acted: bool
@@ -76,7 +76,7 @@ class Loop:
         declared = self._source.declared()
         view = self._view({pack.name for pack in declared})
         self._failures = {pack.name: self._failures.get(pack.name, Failures()) for pack in declared}
-        ones = [self._one(pack, view) for pack in declared]
+        ones = [self._guarded(pack, view) for pack in declared]
         return Pass(
             acted=any(one.acted for one in ones),
             settled=all(one.settled for one in ones),
@@ -86,16 +86,26 @@ class Loop:
     def _view(self, declared: set[str]) -> FleetView | PacklineError:
         try:
             view = self._fleet.view()
-            self._configs = {name: s.config for name, s in view.packs.items() if s.config is not None}
-            strangers = set(self._configs) - declared
-            if strangers or not view.current:
-                # Services or ports are not as wanted, or something serves that nobody declared.
-                self._configs = {name: config for name, config in self._configs.items() if name in declared}
-                _log.info("the fleet's configuration is put right%s", f"; out: {strangers}" if strangers else "")
-                self._fleet.put(self._configs)
         except PacklineError as error:
             return error
+        self._configs = {name: s.config for name, s in view.packs.items() if s.config is not None}
+        strangers = set(self._configs) - declared
+        if strangers or not view.current:
+            # Services or ports are not as wanted, or something serves that nobody declared.
+            _log.info("the fleet's configuration is put right%s", f"; out: {sorted(strangers)}" if strangers else "")
+            self._configs = {name: config for name, config in self._configs.items() if name in declared}
+            try:
+                self._fleet.put(self._configs)
+            except PacklineError as error:
+                _log.warning("the fleet does not take its configuration: %s", error.message)
         return view
+
+    def _guarded(self, declared: Declared, view: FleetView | PacklineError) -> Pass:
+        try:
+            return self._one(declared, view)
+        except Exception:  # whatever one Pack's files or peers do, the other Packs have their turn
+            _log.exception("%s: this pass failed", declared.name)
+            return Pass(acted=False, settled=False)
 
     def _one(self, declared: Declared, view: FleetView | PacklineError) -> Pass:
         name, now = declared.name, self._clock()

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 _POLL = 0.1
 _AFTER_ACTION, _WHILE_UNSETTLED, _WHILE_SETTLED = 0.2, 1.0, 2.0
 # How long a living Ray may leave its REST API unanswered before it is started anew.
-_SILENCE = 60.0
+_SILENCE = 180.0
+_AFTER_ERROR = 5.0
 _DRAIN = 5.0
 
 
@@ -44,10 +45,19 @@ class Platform:
         self._files = PackFiles(settings.packs, clock)
 
     def run(self) -> NoReturn:
-        """Runs until an exception (a signal's) ends it; a Ray that was lost is started again."""
+        """Runs until a signal's exception ends it; a Ray that was lost is started again.
+
+        Raises:
+            PacklineError: The first start failed. Later ones are tried again.
+        """
+        ray = self._ray()
         while True:
-            ray = self._ray()
-            self._loop_on(ray)
+            try:
+                self._loop_on(ray)
+                ray = self._ray()
+            except Exception:  # callers are served on while the loop looks for its feet
+                _log.exception("the loop goes on in %.0f s", _AFTER_ERROR)
+                time.sleep(_AFTER_ERROR)
 
     def stop(self) -> None:
         """Lets the calls in flight end, and then ends Ray."""
