@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -52,8 +53,12 @@ class RunDriver:
         self._called_off = threading.Event()
         self._ended = threading.Event()
 
+    def ready(self) -> None:
+        """Answers once the process has started."""
+        self._tables.runs.renew(self._run, self._owner, timedelta(seconds=self._settings.lease_seconds))
+
     def conduct(self) -> None:
-        """Conducts the run to its end; the process ends with it. A lost lease ends the process at once."""
+        """Conducts the run to its end; the process ends with it."""
         threading.Thread(target=self._heart, daemon=True).start()
         logger.info("run %s of %s: attempt %d", self._run.run_id, self._run.pack, self._run.attempts)
         try:
@@ -62,9 +67,7 @@ class RunDriver:
             self._finish(state, outcome)
         except LeaseLost as error:
             logger.warning("%s", error.message)
-        finally:
-            logging.shutdown()
-            os._exit(0)
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
     def progress(self, percent: float, stage: str, metrics: Mapping[str, float]) -> bool:
         """What a trial reports; tells it whether the run was called off."""
@@ -141,4 +144,5 @@ class RunDriver:
                 break
             except Unavailable as error:
                 logger.warning("ending run %s, attempt %d: %s", self._run.run_id, attempt, error.message)
+        shutil.rmtree(self._settings.run_folder(self._run.pack, self._run.run_id), ignore_errors=True)
         logger.info("run %s of %s %s: %s", self._run.run_id, self._run.pack, state, outcome.message)

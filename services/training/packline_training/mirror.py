@@ -10,12 +10,15 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from packline_core.db import read
+from packline_core.fleet.local_ray import settings_environment
 
 from packline_training.config import TrainingSettings, load_training_settings
 from packline_training.domain import PackState, Run, RunState, Version, VersionState
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _RUN_TAG, _DIGEST_TAG = "packline.run_id", "packline.digest"
 _MOST_RUNS = 10_000
+_PAUSE, _PAUSE_AFTER_FAILURE = 5.0, 60.0
 _STATUS = {
     RunState.QUEUED: "SCHEDULED",
     RunState.RUNNING: "RUNNING",
@@ -43,6 +47,7 @@ class MirrorKeeper:
         self._tables = tables
         self._process: subprocess.Popen[bytes] | None = None
         self._mirrored: object = None
+        self._not_before = 0.0
 
     def look(self) -> None:
         """Called every few moments."""
@@ -50,19 +55,26 @@ class MirrorKeeper:
             if self._process.poll() is None:
                 return
             if self._process.returncode != 0:
-                logger.warning("the mirror in MLflow failed; see %s", self._log)
+                logger.warning("the mirror in MLflow failed and is tried again; see %s", self._log)
+                self._mirrored, self._not_before = None, time.monotonic() + _PAUSE_AFTER_FAILURE
             self._process = None
+        if time.monotonic() < self._not_before:
+            return
         now = self._mark()
         if now == self._mirrored:
             return
-        self._mirrored = now
+        self._mirrored, self._not_before = now, time.monotonic() + _PAUSE
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "packline_training.mirror"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [sys.executable, "-m", "packline_training.mirror"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **settings_environment(self._settings.core)},
             )
 
     @property
-    def _log(self) -> Any:
+    def _log(self) -> Path:
         return self._settings.core.logs / "mirror.log"
 
     def _mark(self) -> object:

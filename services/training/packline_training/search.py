@@ -145,7 +145,8 @@ class Search:
             metric="objective",
             mode="min",
             points_to_evaluate=[dict(parameters) for parameters in first],
-            seed=self.order.seed,
+            # Another one for each attempt: the same would draw again what is known already.
+            seed=self.order.seed + len(finished),
         )
         for result in finished:
             searcher.add_evaluated_point(dict(result.parameters), _objective(result, self.metric))

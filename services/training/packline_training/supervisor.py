@@ -98,6 +98,20 @@ def launch_driver(settings: TrainingSettings, tables: Tables) -> Launch:
             resources={resource: 0.001},
             max_concurrency=8,
         )
-        driver.remote(settings, run, owner, pool).conduct.remote()
+        actor = driver.remote(settings, run, owner, pool)
+        _await_start(settings, tables, run, owner, actor.ready.remote())
+        actor.conduct.remote()
 
     return launch
+
+
+def _await_start(settings: TrainingSettings, tables: Tables, run: Run, owner: str, ready: Any) -> None:
+    """Renews the lease for a driver whose process takes its time to start."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    while not ray.wait([ready], timeout=settings.heartbeat_seconds)[0]:
+        tables.runs.renew(run, owner, lease)
+    try:
+        ray.get(ready)
+    except ray.exceptions.RayError:
+        tables.runs.renew(run, owner, timedelta(0))
+        raise
