@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from packline_core.manifest import parse_packs
 
@@ -20,6 +21,12 @@ def labels(part: str) -> dict[str, list[dict[str, object]]]:
     return {image: json.loads(lines) for image, lines in rows}
 
 
+def picture(path: Path, flag: int = cv2.IMREAD_COLOR) -> npt.NDArray[np.uint8]:
+    pixels = cv2.imread(str(path), flag)
+    assert pixels is not None, path
+    return np.asarray(pixels, np.uint8)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_every_picture_has_labels_and_the_other_way_round(part: str) -> None:
     pictures = {f"img/{path.name}" for path in (FOLDER / part / "img").iterdir()}
@@ -30,7 +37,7 @@ def test_every_picture_has_labels_and_the_other_way_round(part: str) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_texts_are_there_and_their_quads_lie_in_the_picture(part: str) -> None:
     for image, lines in labels(part).items():
-        height, width = cv2.imread(str(FOLDER / part / image)).shape[:2]
+        height, width = picture(FOLDER / part / image).shape[:2]
         assert 20 <= len(lines) <= 60, image
         for line in lines:
             text, quad = str(line["transcription"]), np.array(line["points"])
@@ -47,7 +54,7 @@ def test_no_page_of_the_holdout_is_in_the_inbox() -> None:
 
 def test_there_is_ink_where_a_label_says_so() -> None:
     for image, lines in list(labels("holdout").items())[:12]:
-        grey = cv2.imread(str(FOLDER / "holdout" / image), cv2.IMREAD_GRAYSCALE)
+        grey = picture(FOLDER / "holdout" / image, cv2.IMREAD_GRAYSCALE)
         contrasts = []
         for line in lines:
             quad = np.array(line["points"])
@@ -61,7 +68,7 @@ def test_there_is_ink_where_a_label_says_so() -> None:
 def test_a_seed_gives_the_committed_page_again(part: str, seed: int) -> None:
     page = render(seed)
     assert labels(part)[f"img/{page.name}.jpg"] == page.labels
-    committed = cv2.imread(str(FOLDER / part / "img" / f"{page.name}.jpg"))[..., ::-1].astype(int)
+    committed = picture(FOLDER / part / "img" / f"{page.name}.jpg")[..., ::-1].astype(int)
     assert committed.shape == page.image.shape
     assert np.abs(committed - page.image).mean() < 6
 

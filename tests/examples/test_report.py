@@ -10,13 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from packline_core.bundle import open_bundle
 from packline_core.runtime import Runtime
 from packline_core.task import get_task
 
 from examples.ocr.render import FOLDER
-from examples.ocr.report import to_html, write_report
+from examples.ocr.report import to_html
 from examples.ocr.report.compare import differences, errors, line_cases, read_at
 from examples.ocr.report.facts import (
     Facts,
@@ -131,9 +132,8 @@ def outline(html: str) -> Outline:
     return parsed
 
 
-def test_a_full_report_tells_everything_and_stands_alone(pages: tuple[PageFacts, ...], tmp_path: Path) -> None:
-    write_report(facts(pages), tmp_path / "new" / "report.html")
-    html = (tmp_path / "new" / "report.html").read_text(encoding="utf8")
+def test_a_full_report_tells_everything_and_stands_alone(pages: tuple[PageFacts, ...]) -> None:
+    html = to_html(facts(pages))
     found = outline(html)
     assert found.headings == [
         "Packline learned from corrections and now makes 75 % fewer reading errors",
@@ -174,6 +174,14 @@ def test_a_report_without_retraining_or_labels_says_only_what_is_known(pages: tu
     labelled = tuple(PageFacts(page.image, page.before, None, page.truth) for page in pages)
     html = to_html(Facts("mine", START, 12, "2 CPU cores", "", labelled, before=facts(pages).before))
     assert outline(html).headings[1] == "Errors" and "It reads now" not in html
+
+
+def test_a_pdf_is_shown_as_the_engine_reads_it(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.pdf"
+    PIL.Image.open(FOLDER / "holdout" / NAMES[0]).save(scan)
+    line = TextLine(((40, 40), (300, 40), (300, 80), (40, 80)), "TESSALY")
+    html = to_html(Facts("mine", START, 12, "2 CPU cores", "", (PageFacts(scan, Reading("v1", (line,), 0.2)),)))
+    assert len(outline(html).links) == 1 and "scan.pdf" in html
 
 
 def test_joined_and_cut_lines_are_read_where_they_stand() -> None:

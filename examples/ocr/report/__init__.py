@@ -24,8 +24,8 @@ def to_html(facts: Facts) -> str:
         One self-contained HTML page: styles inline, pictures as data URIs, no script.
 
     Raises:
-        OSError: a picture cannot be opened.
-        ValueError: a picture cannot be shown.
+        InvalidInput: a page is no document that the engine reads.
+        OSError: a page cannot be opened.
     """
     cases = {page: line_cases(page) for page in facts.pages}
     parts = (
@@ -45,9 +45,3 @@ def to_html(facts: Facts) -> str:
         f"<style>{_STYLE.read_text(encoding='utf8')}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
-
-
-def write_report(facts: Facts, path: Path) -> None:
-    """Writes `to_html(facts)` to a file; its folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_html(facts), encoding="utf8")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from packline_ocr.domain import Image
+from packline_ocr.pages import Limits, open_pages
 
 from examples.ocr.report.compare import box
 from examples.ocr.report.facts import Points, TextLine
 
-Pixels = npt.NDArray[np.uint8]
 _PAGE_WIDTH = 720
 _CROP_HEIGHT = 40
 _CROP_MAX_WIDTH = 520
@@ -32,19 +32,17 @@ class Mark:
 
 
 @lru_cache(maxsize=4)
-def load(path: Path) -> Pixels:
-    """Reads a page's first picture, uint8 (height, width, 3) BGR.
+def load(path: Path) -> Image:
+    """The first page of a document, decoded as the engine decodes it, so that quads fit it.
 
     Raises:
-        ValueError: it is no picture that OpenCV reads.
+        InvalidInput: it is no document that the engine reads.
+        OSError: it cannot be opened.
     """
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f"{path} is not a picture that can be shown")
-    return np.asarray(pixels, np.uint8)
+    return open_pages(path.read_bytes(), Limits(), 1, 1)[0].decode()
 
 
-def data_uri(pixels: Pixels, quality: int = 62) -> str:
+def data_uri(pixels: Image, quality: int = 62) -> str:
     """A picture as the text of a JPEG data URI."""
     done, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
