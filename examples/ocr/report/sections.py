@@ -42,7 +42,8 @@ def _case_row(case: LineCase) -> str:
 
 def _case_table(cases: Sequence[LineCase]) -> str:
     now = "" if cases[0].after is None else "<th>It reads now</th>"
-    head = f"<tr><th>On the paper</th><th>It read before</th>{now}<th>What it says</th></tr>"
+    read = "It read before" if now else "It read"
+    head = f"<tr><th>On the paper</th><th>{read}</th>{now}<th>What it says</th></tr>"
     return f'<div class="card"><table>{head}{"".join(map(_case_row, cases))}</table></div>'
 
 

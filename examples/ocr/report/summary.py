@@ -58,9 +58,14 @@ def _lead(facts: Facts) -> str:
 def _figures(facts: Facts) -> list[str]:
     figures = []
     if facts.before:
-        now = f" → {percent(facts.after.cer.value)}" if facts.after else ""
-        value = f'<em class="was">{percent(facts.before.cer.value)}</em>{now}'
-        figures.append(_figure(value, "of the characters misread, before and after", "잘못 읽은 글자 비율 (전 → 후)"))
+        was = percent(facts.before.cer.value)
+        if facts.after:
+            value = f'<em class="was">{was}</em> → {percent(facts.after.cer.value)}'
+            figures.append(
+                _figure(value, "of the characters misread, before and after", "잘못 읽은 글자 비율 (전 → 후)")
+            )
+        else:
+            figures.append(_figure(was, "of the characters misread", "잘못 읽은 글자 비율"))
     if facts.learning and facts.learning.seconds_to_active is not None:
         figures.append(
             _figure(
