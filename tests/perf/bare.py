@@ -32,6 +32,7 @@ def echo_handler(predictor: Any, batcher: Batcher) -> Callable[[Any, Any], Await
 
 def ocr_handler(predictor: Any, batcher: Batcher) -> Callable[[Any, Any], Awaitable[Any]]:
     """OcrService.RecognizeDocument."""
+    from packline_core.serving.replica import Prediction
     from packline_ocr.servicer import to_response
 
     pool = ThreadPoolExecutor(2)
@@ -39,7 +40,7 @@ def ocr_handler(predictor: Any, batcher: Batcher) -> Callable[[Any, Any], Awaita
     async def recognize(request: Any, context: Any) -> Any:
         loop = asyncio.get_running_loop()
         pages = await loop.run_in_executor(pool, predictor.prepare, request.document)
-        return to_response("0" * 32, "v1", await batcher.submit(pages), len(pages))
+        return to_response(Prediction("0" * 32, "v1", await batcher.submit(pages)))
 
     return recognize
 
