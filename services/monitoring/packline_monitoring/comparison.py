@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from packline_core import db
 from packline_core.errors import InvalidInput, NotFound
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from packline_monitoring.config import Limits
-from packline_monitoring.domain import MAX_CASES, ErrorCase, Prediction, check_digest, check_id, check_pack
+from packline_monitoring.checks import check_digest, check_id, check_pack
+from packline_monitoring.domain import ErrorCase, Prediction
 from packline_monitoring.figures import Comparison, Tally, Window, figures, window
-from packline_monitoring.payloads import Payloads, not_kept
+from packline_monitoring.payloads import not_kept
+from packline_monitoring.shared import Shared
 from packline_monitoring.tables import corrections, packs, predictions, tallies
 from packline_monitoring.tallies import HOUR, MINUTE, Kind, fold
 
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_SEQUENCE = (1 << 63) - 1
 _MAX_VERSIONS = 100
+_MAX_CASES = 1000
 # Characters of truths and answers in one message.
 _MAX_TEXT = 8 << 20
 
@@ -27,11 +29,8 @@ _MAX_TEXT = 8 << 20
 class Comparisons:
     """What is read, each from one state of the database. Blocking: called in a thread."""
 
-    def __init__(self, engine: Engine, payloads: Payloads, clock: Callable[[], datetime], limits: Limits) -> None:
-        self._engine = engine
-        self._payloads = payloads
-        self._clock = clock
-        self._limits = limits
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def compare(self, pack: str, since: datetime | None, versions: Sequence[str]) -> Comparison:
         """Each version's figures from `since` on (None: all time). A version asked for is there even with none."""
@@ -43,8 +42,8 @@ class Comparisons:
         for index, version in enumerate(versions):
             check_id(version, f"versions[{index}]")
         asked = list(dict.fromkeys(versions))
-        span = window(max(since or _ALWAYS, _ALWAYS), self._clock(), self._limits.minutes)
-        with db.read(self._engine) as connection:
+        span = window(max(since or _ALWAYS, _ALWAYS), self._shared.clock(), self._shared.limits.minutes)
+        with db.read(self._shared.engine) as connection:
             total = connection.scalar(sa.select(packs.c.sequence).where(packs.c.name == pack)) or 0
             sums = _sums(connection, pack, span, asked)
             corrected = _corrected(connection, pack, span.since, asked)
@@ -67,11 +66,11 @@ class Comparisons:
             )
             .where(corrections.c.pack == pack, corrections.c.sequence > min(after, _MAX_SEQUENCE))
             .order_by(corrections.c.sequence)
-            .limit(min(limit or MAX_CASES, MAX_CASES))
+            .limit(min(limit or _MAX_CASES, _MAX_CASES))
         )
         cases: list[ErrorCase] = []
         size = 0
-        with db.read(self._engine) as connection:
+        with db.read(self._shared.engine) as connection:
             for row in connection.execute(query):
                 case = ErrorCase(
                     sequence=row.sequence,
@@ -94,7 +93,7 @@ class Comparisons:
         """A payload by its prediction or its digest. Raises `NotFound`."""
         check_pack(pack)
         if digest:
-            return self._payloads.get(pack, check_digest(digest, "payload_digest"))
+            return self._shared.payloads.get(pack, check_digest(digest, "payload_digest"))
         check_id(prediction_id, "prediction_id")
         query = sa.select(predictions.c.payload_digest).where(
             predictions.c.pack == pack, predictions.c.prediction_id == prediction_id
@@ -102,7 +101,7 @@ class Comparisons:
         own = sa.select(corrections.c.payload_digest).where(
             corrections.c.pack == pack, corrections.c.prediction_id == prediction_id
         )
-        with db.read(self._engine) as connection:
+        with db.read(self._shared.engine) as connection:
             row = connection.execute(query).one_or_none()
             kept = (row.payload_digest if row else None) or connection.scalar(own.limit(1))
         if row is None and kept is None:
@@ -113,7 +112,7 @@ class Comparisons:
             )
         if kept is None:
             raise not_kept(pack, f"prediction {prediction_id}")
-        return self._payloads.get(pack, str(kept))
+        return self._shared.payloads.get(pack, str(kept))
 
 
 def _sums(connection: Connection, pack: str, span: Window, asked: Sequence[str]) -> list[Tally]:

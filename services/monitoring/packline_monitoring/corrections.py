@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -13,49 +12,21 @@ from packline_core import db
 from packline_core.bundle import bytes_digest
 from packline_core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from packline_core.task import Task
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from packline_monitoring.arrivals import Arrivals
-from packline_monitoring.config import Limits
-from packline_monitoring.domain import Corrected, Correction, check_correction
-from packline_monitoring.load import Memory, Threads
-from packline_monitoring.meter import CORRECTIONS, Meter
-from packline_monitoring.packs import PackDirectory
-from packline_monitoring.payloads import Payloads
+from packline_monitoring.checks import check_correction
+from packline_monitoring.domain import Corrected, Correction
+from packline_monitoring.meter import CORRECTIONS
 from packline_monitoring.predictions import is_erased, know_packs
+from packline_monitoring.shared import Shared
 from packline_monitoring.tables import corrections, packs, predictions
-from packline_monitoring.writer import Writer
 
 
 class Corrections:
     """The way in for corrections."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        writer: Writer,
-        payloads: Payloads,
-        threads: Threads,
-        memory: Memory,
-        arrivals: Arrivals,
-        directory: PackDirectory,
-        tasks: Callable[[str], Task],
-        meter: Meter,
-        clock: Callable[[], datetime],
-        limits: Limits,
-    ) -> None:
-        self._engine = engine
-        self._writer = writer
-        self._payloads = payloads
-        self._threads = threads
-        self._memory = memory
-        self._arrivals = arrivals
-        self._directory = directory
-        self._tasks = tasks
-        self._meter = meter
-        self._clock = clock
-        self._limits = limits
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def correct(self, correction: Correction) -> Corrected:
         """Takes in one correction; when this returns, it is on disk with its payload.
@@ -70,34 +41,34 @@ class Corrections:
         check_correction(correction)
         correction = replace(correction, page=max(correction.page, 1))
         with ExitStack() as stack:
-            stack.enter_context(self._memory.hold(len(correction.payload)))
-            if known := await self._threads.run(lambda: self._known(correction)):
+            stack.enter_context(self._shared.memory.hold(len(correction.payload)))
+            if known := await self._shared.threads.run(lambda: self._known(correction)):
                 return known
-            facts = await self._directory.facts(correction.pack)
+            facts = await self._shared.directory.facts(correction.pack)
             payload = correction.payload or await self._kept_payload(correction)
             digest = bytes_digest(payload)
-            task = self._tasks(facts.task)
-            example = await self._threads.run(lambda: _example(task, correction, payload))
+            task = self._shared.tasks(facts.task)
+            example = await self._shared.threads.run(lambda: _example(task, correction, payload))
             if correction.payload:
-                stack.enter_context(self._payloads.arriving([(correction.pack, digest)]))
-                await self._threads.run(lambda: self._payloads.put(correction.pack, payload))
-            now = self._clock()
-            corrected = await self._writer.write(lambda c: keep(c, correction, digest, example.key, now))
+                stack.enter_context(self._shared.payloads.arriving([(correction.pack, digest)]))
+                await self._shared.threads.run(lambda: self._shared.payloads.put(correction.pack, payload))
+            now = self._shared.clock()
+            corrected = await self._shared.writer.write(lambda c: keep(c, correction, digest, example.key, now))
         if corrected.created:
-            self._meter.count(CORRECTIONS, {"pack": correction.pack})
+            self._shared.meter.count(CORRECTIONS, {"pack": correction.pack})
         return corrected
 
     def _known(self, correction: Correction) -> Corrected | None:
-        with db.read(self._engine) as connection:
+        with db.read(self._shared.engine) as connection:
             return repeated(connection, correction)
 
     async def _kept_payload(self, correction: Correction) -> bytes:
         key = (correction.pack, correction.prediction_id)
-        row = await self._threads.run(lambda: self._prediction(*key))
+        row = await self._shared.threads.run(lambda: self._prediction(*key))
         if row is None:
             # Replicas deliver in batches: a correction right after the answer comes before its record.
-            await self._arrivals.wait(key, self._limits.arrival)
-            row = await self._threads.run(lambda: self._prediction(*key))
+            await self._shared.arrivals.wait(key, self._shared.limits.arrival)
+            row = await self._shared.threads.run(lambda: self._prediction(*key))
         if row is None:
             raise FailedPrecondition(
                 f"prediction {correction.prediction_id} of Pack {correction.pack} is not on record: the id is wrong, "
@@ -111,12 +82,14 @@ class Corrections:
         if row.payload_digest is None:
             raise _payload_not_kept(correction)
         try:
-            return await self._threads.run(lambda: self._payloads.get(correction.pack, row.payload_digest))
+            return await self._shared.threads.run(
+                lambda: self._shared.payloads.get(correction.pack, row.payload_digest)
+            )
         except NotFound:
             raise _payload_not_kept(correction) from None
 
     def _prediction(self, pack: str, prediction_id: str) -> Any:
-        with db.read(self._engine) as connection:
+        with db.read(self._shared.engine) as connection:
             return _prediction(connection, pack, prediction_id)
 
 

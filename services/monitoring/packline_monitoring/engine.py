@@ -22,6 +22,7 @@ from packline_monitoring.payloads import Payloads
 from packline_monitoring.recording import Recording
 from packline_monitoring.replicas import Replicas
 from packline_monitoring.retention import Housekeeping
+from packline_monitoring.shared import Shared
 from packline_monitoring.training import Training
 from packline_monitoring.writer import Writer
 
@@ -51,54 +52,29 @@ class Monitoring:
         tasks: Callable[[str], Task] = get_task,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        self._database = database
-        self._writer = writer = Writer(database, limits.waiting_writes)
-        self.threads = threads = Threads(limits.threads, limits.waiting_reads)
-        payloads, memory, arrivals = Payloads(store), Memory(limits.waiting_bytes), Arrivals()
-        directory = PackDirectory(training, database, writer, threads, clock)
-        self.recording = Recording(
-            writer=writer,
-            payloads=payloads,
-            threads=threads,
-            memory=memory,
-            arrivals=arrivals,
-            meter=meter,
-            clock=clock,
-            limits=limits,
-        )
-        self.corrections = Corrections(
+        writer = Writer(database, limits.waiting_writes)
+        threads = Threads(limits.threads, limits.waiting_reads)
+        shared = Shared(
             engine=database,
             writer=writer,
-            payloads=payloads,
+            payloads=Payloads(store),
             threads=threads,
-            memory=memory,
-            arrivals=arrivals,
-            directory=directory,
+            memory=Memory(limits.waiting_bytes),
+            arrivals=Arrivals(),
+            directory=PackDirectory(training, database, writer, threads, clock),
+            training=training,
             tasks=tasks,
             meter=meter,
             clock=clock,
             limits=limits,
         )
-        self.comparisons = Comparisons(database, payloads, clock, limits)
-        self.erasure = Erasure(
-            engine=database,
-            writer=writer,
-            payloads=payloads,
-            threads=threads,
-            directory=directory,
-            training=training,
-            clock=clock,
-        )
-        self.housekeeping = Housekeeping(
-            engine=database,
-            writer=writer,
-            payloads=payloads,
-            threads=threads,
-            directory=directory,
-            erasure=self.erasure,
-            clock=clock,
-            limits=limits,
-        )
+        self._shared = shared
+        self.threads = threads
+        self.recording = Recording(shared)
+        self.corrections = Corrections(shared)
+        self.comparisons = Comparisons(shared)
+        self.erasure = Erasure(shared)
+        self.housekeeping = Housekeeping(shared, self.erasure)
         self.replicas = Replicas(clock)
         self._rounds: asyncio.Task[None] | None = None
 
@@ -112,6 +88,6 @@ class Monitoring:
         if self._rounds is not None:
             self._rounds.cancel()
             await asyncio.gather(self._rounds, return_exceptions=True)
-        await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._shared.writer.close)
         self.threads.close()
-        self._database.dispose()
+        self._shared.engine.dispose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,16 +11,14 @@ import sqlalchemy as sa
 from packline_core.errors import DeadlineExceeded, NotFound, Unavailable
 from sqlalchemy.engine import Connection, Engine
 
+from packline_monitoring.checks import check_pack, check_traces
 from packline_monitoring.corrections import next_sequence
-from packline_monitoring.domain import Erased, Traces, check_pack, check_traces
-from packline_monitoring.load import Threads
-from packline_monitoring.packs import PackDirectory
+from packline_monitoring.domain import Erased, Traces
 from packline_monitoring.payloads import Payloads
 from packline_monitoring.predictions import insert_into, know_packs, prediction_hash
 from packline_monitoring.references import remove_unnamed
+from packline_monitoring.shared import Shared
 from packline_monitoring.tables import corrections, erased, erasures, packs, predictions, tallies
-from packline_monitoring.training import Training
-from packline_monitoring.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -30,24 +28,8 @@ _CHUNK = 1000
 class Erasure:
     """What removes on request."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        writer: Writer,
-        payloads: Payloads,
-        threads: Threads,
-        directory: PackDirectory,
-        training: Training,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._engine = engine
-        self._writer = writer
-        self._payloads = payloads
-        self._threads = threads
-        self._directory = directory
-        self._training = training
-        self._clock = clock
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def erase(self, traces: Traces) -> Erased:
         """Erases a prediction, or everything of one payload. Done again, it removes nothing more.
@@ -55,37 +37,37 @@ class Erasure:
         Training's part is written down with the removal here, so that it is done sooner or later whatever happens.
         """
         check_traces(traces)
-        now = self._clock()
-        removed = await self._writer.write(lambda c: remove(c, self._payloads, traces, now))
+        now = self._shared.clock()
+        removed = await self._shared.writer.write(lambda c: remove(c, self._shared.payloads, traces, now))
         in_training = await self.finish(traces.pack)
-        await self._threads.run(lambda: scrub(self._engine))
+        await self._shared.threads.run(lambda: scrub(self._shared.engine))
         return Erased(removed + (in_training or 0), pending_in_training=in_training is None)
 
     async def finish(self, pack: str) -> int | None:
         """Has training remove what is still to be removed of a Pack; None where it does not answer."""
-        keys = await self._writer.write(lambda c: [str(key) for key in c.scalars(_pending(pack))])
+        keys = await self._shared.writer.write(lambda c: [str(key) for key in c.scalars(_pending(pack))])
         if not keys:
             return 0
         try:
-            count = await self._training.erase_examples(pack, keys)
+            count = await self._shared.training.erase_examples(pack, keys)
         except (Unavailable, DeadlineExceeded) as error:
             logger.warning("training does not answer, %d erasures of Pack %s wait: %s", len(keys), pack, error.message)
             return None
         except NotFound:
             count = 0
-        await self._writer.write(lambda c: settle(c, pack, keys))
+        await self._shared.writer.write(lambda c: settle(c, pack, keys))
         return count
 
     async def forget(self, pack: str) -> None:
         """Forgets all of a Pack, in pieces, so that other writes go on. Stopped half-way, it is simply called again."""
         check_pack(pack)
-        now = self._clock()
-        await self._writer.write(lambda c: _shut(c, pack, now))
+        now = self._shared.clock()
+        await self._shared.writer.write(lambda c: _shut(c, pack, now))
         for table in (predictions, corrections, erased, erasures, tallies):
-            while await self._writer.write(lambda c, table=table: self._forget_part(c, table, pack)):  # type: ignore[misc]
+            while await self._shared.writer.write(lambda c, table=table: self._forget_part(c, table, pack)):  # type: ignore[misc]
                 pass
-        self._directory.forget(pack)
-        await self._threads.run(lambda: scrub(self._engine))
+        self._shared.directory.forget(pack)
+        await self._shared.threads.run(lambda: scrub(self._shared.engine))
 
     def _forget_part(self, connection: Connection, table: sa.Table, pack: str) -> int:
         key = sa.tuple_(*table.primary_key.columns)
@@ -95,7 +77,7 @@ class Erasure:
         if digest is None:
             return int(connection.execute(statement).rowcount)
         digests = connection.scalars(statement.returning(digest)).all()
-        remove_unnamed(connection, self._payloads, {(pack, name) for name in digests if name})
+        remove_unnamed(connection, self._shared.payloads, {(pack, name) for name in digests if name})
         return len(digests)
 
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
 from functools import partial
 
 from packline_core.bundle import bytes_digest
 from packline_core.errors import StorageFull
 
-from packline_monitoring.arrivals import Arrivals
-from packline_monitoring.config import Limits
-from packline_monitoring.domain import Prediction, Recorded, check_pack, check_predictions
-from packline_monitoring.load import Memory, Threads
-from packline_monitoring.meter import DROPPED, LOST, Meter, count_predictions
-from packline_monitoring.payloads import Payloads
+from packline_monitoring.checks import check_pack, check_predictions
+from packline_monitoring.domain import Prediction, Recorded
+from packline_monitoring.meter import DROPPED, LOST, count_predictions
 from packline_monitoring.predictions import insert
 from packline_monitoring.references import remove_unnamed
+from packline_monitoring.shared import Shared
 from packline_monitoring.tallies import fold_dropped
-from packline_monitoring.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -34,26 +30,8 @@ _MAX_DROPPED = 1 << 40
 class Recording:
     """The way in for predictions."""
 
-    def __init__(
-        self,
-        *,
-        writer: Writer,
-        payloads: Payloads,
-        threads: Threads,
-        memory: Memory,
-        arrivals: Arrivals,
-        meter: Meter,
-        clock: Callable[[], datetime],
-        limits: Limits,
-    ) -> None:
-        self._writer = writer
-        self._payloads = payloads
-        self._threads = threads
-        self._memory = memory
-        self._arrivals = arrivals
-        self._meter = meter
-        self._clock = clock
-        self._limits = limits
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def record(self, predictions: Sequence[Prediction], dropped: Mapping[str, int]) -> Recorded:
         """Records a batch, all of it or nothing; a prediction known by its id is left as it is.
@@ -67,28 +45,32 @@ class Recording:
             StorageFull: The database is full; nothing of the batch was recorded.
             Unavailable: The database is locked or away; nothing of the batch was recorded.
         """
-        now = self._clock()
+        now = self._shared.clock()
         checked = check_predictions(predictions, now)
-        batch = [p for p in checked if p.at > now - self._limits.rows]
+        batch = [p for p in checked if p.at > now - self._shared.limits.rows]
         lost = {check_pack(pack, "dropped"): min(count, _MAX_DROPPED) for pack, count in dropped.items()}
         for p in checked:
-            if p.at <= now - self._limits.rows:
+            if p.at <= now - self._shared.limits.rows:
                 lost[p.pack] = lost.get(p.pack, 0) + 1
         with ExitStack() as stack:
-            stack.enter_context(self._memory.hold(sum(len(p.payload) for p in batch)))
-            digests = await self._threads.run(lambda: [bytes_digest(p.payload) if p.payload else None for p in batch])
+            stack.enter_context(self._shared.memory.hold(sum(len(p.payload) for p in batch)))
+            digests = await self._shared.threads.run(
+                lambda: [bytes_digest(p.payload) if p.payload else None for p in batch]
+            )
             pairs = list(zip(batch, digests, strict=True))
             objects = {(p.pack, digest): p.payload for p, digest in pairs if digest}
-            stack.enter_context(self._payloads.arriving(objects.keys()))
+            stack.enter_context(self._shared.payloads.arriving(objects.keys()))
             refused = await self._put(objects)
             kept = [(p, None if (p.pack, digest) in refused else digest) for p, digest in pairs]
             sums = fold_dropped(lost, now)
-            recorded = await self._writer.write(lambda connection: insert(connection, kept, sums))
+            recorded = await self._shared.writer.write(lambda connection: insert(connection, kept, sums))
         new = {(p.pack, p.prediction_id) for p in recorded}
         if strays := {(p.pack, digest) for p, digest in kept if digest and (p.pack, p.prediction_id) not in new}:
             # Sent again, or erased meanwhile: their payloads are not wanted, unless another row names them.
-            await self._writer.write(lambda connection: remove_unnamed(connection, self._payloads, strays))
-        self._arrivals.tell(new)
+            await self._shared.writer.write(
+                lambda connection: remove_unnamed(connection, self._shared.payloads, strays)
+            )
+        self._shared.arrivals.tell(new)
         return self._counted(recorded, lost, [p.pack for p, digest in pairs if (p.pack, digest) in refused])
 
     async def _put(self, objects: Mapping[tuple[str, str], bytes]) -> set[tuple[str, str]]:
@@ -98,7 +80,7 @@ class Recording:
             refused = []
             for key, payload in part:
                 try:
-                    self._payloads.put(key[0], payload)
+                    self._shared.payloads.put(key[0], payload)
                 except StorageFull as error:
                     logger.warning("a payload of Pack %s is dropped, its figures are kept: %s", key[0], error.message)
                     refused.append(key)
@@ -106,13 +88,13 @@ class Recording:
 
         items = list(objects.items())
         parts = [items[first::_SLICES] for first in range(min(_SLICES, len(items)))]
-        refused = await asyncio.gather(*(self._threads.run(partial(put, part)) for part in parts))
+        refused = await asyncio.gather(*(self._shared.threads.run(partial(put, part)) for part in parts))
         return {key for part in refused for key in part}
 
     def _counted(self, recorded: Sequence[Prediction], lost: Mapping[str, int], refused: Sequence[str]) -> Recorded:
-        count_predictions(self._meter, recorded)
+        count_predictions(self._shared.meter, recorded)
         for metric, counts in ((DROPPED, lost), (LOST, Counter(refused))):
             for pack, count in counts.items():
                 if count:
-                    self._meter.count(metric, {"pack": pack}, count)
+                    self._shared.meter.count(metric, {"pack": pack}, count)
         return Recorded(len(recorded), len(refused))

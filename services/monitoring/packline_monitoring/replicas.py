@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from packline_core.errors import Overloaded
 
-from packline_monitoring.domain import Replica, check_id, check_pack
+from packline_monitoring.checks import check_id, check_pack
+from packline_monitoring.domain import Replica
 
 WITHIN = timedelta(seconds=30)
 _MAX = 10_000

@@ -15,17 +15,15 @@ from packline_core import db
 from packline_core.errors import NotFound, PacklineError, Unavailable
 from packline_core.manifest import Recording
 from packline_core.units import parse_duration
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from packline_monitoring.config import Limits
 from packline_monitoring.erasure import Erasure, scrub
-from packline_monitoring.load import Threads
-from packline_monitoring.packs import PackDirectory
 from packline_monitoring.payloads import Payloads
 from packline_monitoring.references import remove_unnamed
+from packline_monitoring.shared import Shared
 from packline_monitoring.tables import corrections, erased, packs, predictions, tallies
 from packline_monitoring.tallies import HOUR, MINUTE
-from packline_monitoring.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -36,26 +34,9 @@ _DEFAULT = parse_duration(Recording().retention)
 class Housekeeping:
     """What removes by itself, in small transactions between the others."""
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        writer: Writer,
-        payloads: Payloads,
-        threads: Threads,
-        directory: PackDirectory,
-        erasure: Erasure,
-        clock: Callable[[], datetime],
-        limits: Limits,
-    ) -> None:
-        self._engine = engine
-        self._writer = writer
-        self._payloads = payloads
-        self._threads = threads
-        self._directory = directory
+    def __init__(self, shared: Shared, erasure: Erasure) -> None:
+        self._shared = shared
         self._erasure = erasure
-        self._clock = clock
-        self._limits = limits
         self._swept_at: datetime | None = None
 
     async def run(self) -> None:
@@ -67,43 +48,45 @@ class Housekeeping:
                 logger.warning("housekeeping is put off: %s", error.message)
             except Exception:  # one bad round must not be the last
                 logger.exception("a round of housekeeping failed")
-            await asyncio.sleep(self._limits.pause)
+            await asyncio.sleep(self._shared.limits.pause)
 
     async def round(self) -> None:
         """One round: removes all that is due now."""
-        now = self._clock()
-        for pack in await self._threads.run(self._packs):
+        now = self._shared.clock()
+        for pack in await self._shared.threads.run(self._packs):
             await self._erasure.finish(pack)
             retention = await self._retention(pack)
-            await self._all(partial(expire, self._payloads, pack, now - retention))
-            await self._all(partial(drop_rows, self._payloads, pack, now - max(self._limits.rows, retention)))
-        await self._writer.write(lambda c: drop_sums(c, now, self._limits))
-        if self._swept_at is None or now - self._swept_at >= self._limits.sweep:
+            await self._all(partial(expire, self._shared.payloads, pack, now - retention))
+            await self._all(
+                partial(drop_rows, self._shared.payloads, pack, now - max(self._shared.limits.rows, retention))
+            )
+        await self._shared.writer.write(lambda c: drop_sums(c, now, self._shared.limits))
+        if self._swept_at is None or now - self._swept_at >= self._shared.limits.sweep:
             await self.sweep()
             self._swept_at = now
-        await self._threads.run(lambda: scrub(self._engine))
+        await self._shared.threads.run(lambda: scrub(self._shared.engine))
 
     async def sweep(self) -> None:
         """Removes payloads that no row names: a process was killed between putting them and committing the row."""
-        names = iter(await self._threads.run(lambda: list(self._payloads.names())))
+        names = iter(await self._shared.threads.run(lambda: list(self._shared.payloads.names())))
         while part := list(itertools.islice(names, _CHUNK)):
-            if count := await self._writer.write(partial(self._remove, part)):
+            if count := await self._shared.writer.write(partial(self._remove, part)):
                 logger.info("removed %d payloads that no prediction names", count)
 
     def _remove(self, keys: Iterable[tuple[str, str]], connection: Connection) -> int:
-        return remove_unnamed(connection, self._payloads, keys)
+        return remove_unnamed(connection, self._shared.payloads, keys)
 
     async def _all(self, step: Callable[[Connection], int]) -> None:
-        while await self._writer.write(step) == _CHUNK:
+        while await self._shared.writer.write(step) == _CHUNK:
             pass
 
     def _packs(self) -> list[str]:
-        with db.read(self._engine) as connection:
+        with db.read(self._shared.engine) as connection:
             return list(connection.scalars(sa.select(packs.c.name).order_by(packs.c.name)))
 
     async def _retention(self, pack: str) -> timedelta:
         try:
-            return (await self._directory.facts(pack)).retention
+            return (await self._shared.directory.facts(pack)).retention
         except (NotFound, Unavailable):
             return _DEFAULT
 

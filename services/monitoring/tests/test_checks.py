@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 from packline_core.errors import InvalidInput
-from packline_monitoring.domain import (
-    Correction,
-    Prediction,
-    Traces,
-    check_correction,
-    check_predictions,
-    check_traces,
-)
+from packline_monitoring.checks import check_correction, check_predictions, check_traces
+from packline_monitoring.domain import Correction, Prediction, Traces
 
 NOW = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 
