@@ -1,5 +1,6 @@
 """MLflow holds what the tables say, and can be made again from them."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,8 +62,9 @@ def test_a_mirror_that_fails_is_logged_and_fails_nothing(
 ) -> None:
     settings.core.logs.mkdir(parents=True)
     keeper = MirrorKeeper(settings, tables)
-    (settings.core.home / "mlflow.db").mkdir()
+    (settings.core.home / "mlflow.db").write_bytes(b"this is no database" * 500)
     keeper.look()
     while "the mirror in MLflow failed" not in caplog.text:
         keeper.look()
+        time.sleep(0.1)
     assert tables.registry.state(pack).active == "v1"
