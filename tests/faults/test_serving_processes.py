@@ -15,6 +15,10 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from packline.echo.v1.echo_pb2 import EchoRequest
 from packline.echo.v1.echo_pb2_grpc import EchoServiceStub
+from packline.ocr.v1.ocr_pb2 import RecognizeDocumentRequest
+from packline.ocr.v1.ocr_pb2_grpc import OcrServiceStub
+from packline.training.v1.training_pb2 import WatchRunRequest
+from packline.training.v1.training_pb2_grpc import RunServiceStub
 from packline_core.bundle import Bundle
 from packline_core.errors import (
     Code,
@@ -24,6 +28,7 @@ from packline_core.errors import (
     Overloaded,
     PacklineError,
     Unavailable,
+    Unimplemented,
 )
 from packline_core.fleet.api import ReplicaStatus
 from packline_core.rpc import call_metadata, error_from_call
@@ -171,6 +176,22 @@ def test_a_pack_just_deleted_is_never_answered_by_its_neighbour(
     late = [error for sent, error in load.failures if sent > gone]
     assert late and all(isinstance(error, NotFound) for error in late)
     assert all(isinstance(error, NotFound | Unavailable) for _, error in load.failures)
+
+
+def test_another_applications_method_is_unimplemented_and_nothing_is_told_of_the_class(
+    fleet: RunningFleet, bundle: Bundle
+) -> None:
+    with fleet.channel() as channel:
+        for call in (
+            lambda: OcrServiceStub(channel).RecognizeDocument(
+                RecognizeDocumentRequest(pack=PACK), metadata=call_metadata(PACK)
+            ),
+            lambda: next(RunServiceStub(channel).WatchRun(WatchRunRequest(pack=PACK), metadata=call_metadata(PACK))),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call()
+            error = error_from_call(caught.value)
+            assert isinstance(error, Unimplemented) and "_answer" not in error.message
 
 
 def test_health_and_reflection(fleet: RunningFleet, bundle: Bundle) -> None:

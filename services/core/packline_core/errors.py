@@ -111,6 +111,13 @@ class DeadlineExceeded(PacklineError):
     default_reason = "DEADLINE_EXCEEDED"
 
 
+class Unimplemented(PacklineError):
+    """The application that was called has no such method."""
+
+    code = Code.UNIMPLEMENTED
+    default_reason = "UNIMPLEMENTED"
+
+
 class Unavailable(PacklineError):
     """A peer or a model is not there now; try again."""
 

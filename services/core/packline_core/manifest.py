@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from packline_core.errors import InvalidInput
@@ -23,7 +25,19 @@ RESERVED_NAMES = frozenset({"packline-training", "packline-monitoring"})
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
 VersionName = Annotated[str, StringConstraints(pattern=r"^v[1-9][0-9]{0,8}$")]
-Cron = Annotated[str, StringConstraints(pattern=r"^\S+ \S+ \S+ \S+ \S+$", max_length=100)]
+
+
+def _checked_cron(text: str) -> str:
+    try:
+        CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"{text!r} is no cron expression ({error}); write it like 0 3 * * 0") from None
+    return text
+
+
+Cron = Annotated[
+    str, StringConstraints(pattern=r"^\S+ \S+ \S+ \S+ \S+$", max_length=100), AfterValidator(_checked_cron)
+]
 
 
 class Part(BaseModel):

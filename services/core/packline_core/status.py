@@ -31,6 +31,7 @@ _BY_CODE: dict[int, type[PacklineError]] = {
     Code.ALREADY_EXISTS: errors.AlreadyExists,
     Code.FAILED_PRECONDITION: errors.FailedPrecondition,
     Code.ABORTED: errors.Conflict,
+    Code.UNIMPLEMENTED: errors.Unimplemented,
     Code.UNAVAILABLE: errors.Unavailable,
 }
 _STATUS_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -108,7 +109,7 @@ def _foreign(code: grpc.StatusCode, details: str) -> PacklineError:
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(f"the service cannot be reached: {details}", reason="UNREACHABLE")
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return errors.FailedPrecondition(f"the service has no such method: {details}", reason="UNIMPLEMENTED")
+        return errors.Unimplemented(f"the service has no such method: {details}")
     return _error(code.value[0], details or code.name, reason="", field="", retry_after=1.0, metadata={})
 
 
