@@ -71,6 +71,14 @@ sa.Index(
     sqlite_where=_kept,
     postgresql_where=_kept,
 )
+# What retention looks through, without the many that have no payload any more.
+sa.Index(
+    "monitoring_predictions_kept",
+    predictions.c.pack,
+    predictions.c.at,
+    sqlite_where=_kept,
+    postgresql_where=_kept,
+)
 _shadow = predictions.c.shadow_of != ""
 sa.Index(
     "monitoring_predictions_shadow",

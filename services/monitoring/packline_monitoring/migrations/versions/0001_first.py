@@ -70,6 +70,14 @@ def upgrade() -> None:
     )
     op.create_index("monitoring_predictions_at", "monitoring_predictions", ["pack", "at"], unique=False)
     op.create_index(
+        "monitoring_predictions_kept",
+        "monitoring_predictions",
+        ["pack", "at"],
+        unique=False,
+        sqlite_where=sa.text("payload_digest IS NOT NULL"),
+        postgresql_where=sa.text("payload_digest IS NOT NULL"),
+    )
+    op.create_index(
         "monitoring_predictions_payload",
         "monitoring_predictions",
         ["pack", "payload_digest"],
