@@ -7,7 +7,6 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -15,6 +14,7 @@ import pypdfium2
 import pytest
 from packline.ocr.v1 import ocr_pb2, ocr_pb2_grpc
 from packline_client import AsyncClient, Client
+from packline_client.training_types import RunKind, RunState
 from packline_core.errors import DeadlineExceeded, InvalidInput, NotFound, PacklineError
 from packline_core.fleet.local_ray import find_ray
 from packline_core.status import error_from_call
@@ -175,16 +175,36 @@ def test_metadata_of_one_pack_and_a_request_for_another_are_not_found(address: s
     assert isinstance(error_from_call(raised.value), NotFound)
 
 
-def test_a_pack_just_deleted_is_never_answered_by_its_neighbour(
-    platform: Platform, client: Client, tmp_path: Path
-) -> None:
-    path = tmp_path / "gone.yaml"
-    path.write_text((EXAMPLE / "pack.yaml").read_text().replace(PACK, "gone"))
+@pytest.fixture(scope="module")
+def leaver(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A second Pack, which the last test that uses it deletes."""
+    path = tmp_path_factory.mktemp("leaver") / "pack.yaml"
+    path.write_text((EXAMPLE / "pack.yaml").read_text().replace(PACK, "leaver"))
     platform.must("apply", "-f", path, "--wait")
-    assert client.ocr.recognize("gone", PAGE).pages[0].lines
-    platform.must("delete", "pack", "gone", "--wait")
+    return "leaver"
+
+
+def test_training_without_examples_ends_with_words(platform: Platform, client: Client, leaver: str) -> None:
+    ran = platform("train", leaver, "--wait")
+    assert ran.code == 1
+    assert "no labelled examples" in ran.out
+    (run,) = client.training.runs(leaver)
+    assert (run.kind, run.state, run.reason) == (RunKind.TRAIN, RunState.FAILED, "asked by a user")
+    assert client.training.start_run(leaver, run_id=run.run_id) == run
+    assert list(client.training.watch_run(leaver, run.run_id)) == [run]
     with pytest.raises(NotFound):
-        client.ocr.recognize("gone", PAGE)
+        client.training.run(leaver, "none")
+
+
+def test_a_pack_just_deleted_is_never_answered_by_its_neighbour(
+    platform: Platform, client: Client, leaver: str
+) -> None:
+    assert client.ocr.recognize(leaver, PAGE).pages[0].lines
+    assert platform.must("delete", "pack", leaver, "--wait") == f"pack {leaver} deleted\n"
+    with pytest.raises(NotFound):
+        client.ocr.recognize(leaver, PAGE)
+    with pytest.raises(NotFound):
+        client.training.versions(leaver)
 
 
 def test_a_deadline_that_passed_is_said(client: Client) -> None:

@@ -102,6 +102,9 @@ def test_import_reports_what_it_left_out(applied: Platform, tmp_path: Path) -> N
     history = json.loads(applied.must("history", PACK, "-o", "json"))
     assert [version["version"] for version in history["versions"]] == ["v1"]
     assert len(history["datasets"]) == 1
+    in_words = applied.must("history", PACK)
+    assert in_words.startswith("VERSION")
+    assert "no decisions yet" in in_words
 
 
 def test_wishes_that_cannot_be_granted_are_refused(applied: Platform) -> None:
@@ -123,16 +126,6 @@ def test_an_unknown_pack_is_not_found_everywhere(applied: Platform) -> None:
         assert ran.code == 3, f"{command}: {ran.code} {ran.err}"
         assert "nobody" in ran.err
         assert ran.err.count("error: ") == 1
-
-
-def test_a_deleted_pack_answers_no_more_and_leaves_nothing(applied: Platform, tmp_path: Path) -> None:
-    path = tmp_path / "other.yaml"
-    path.write_text((EXAMPLE / "pack.yaml").read_text().replace(PACK, "other"))
-    applied.must("apply", "-f", path, "--wait")
-    assert applied.must("delete", "pack", "other", "--wait") == "pack other deleted\n"
-    assert applied("ocr", "read", PAGES[0], "--pack", "other").code == 3
-    assert applied("history", "other").code == 3
-    assert applied.must("ocr", "read", PAGES[0], "--pack", PACK)
 
 
 def test_logs_tell_what_happened(applied: Platform) -> None:
