@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from packline.training.v1 import training_pb2 as pb
 from packline_core.errors import Cancelled, InvalidInput
@@ -19,6 +23,9 @@ from packline_training.upload import Upload
 
 _WATCH_SECONDS = 0.5
 _LIST = 100
+_LONG = 4
+_Values = ParamSpec("_Values")
+_Result = TypeVar("_Result")
 
 
 class TrainingServicer(HealthServicer):
@@ -33,15 +40,17 @@ class TrainingServicer(HealthServicer):
     def __init__(self, engine: TrainingEngine) -> None:
         self._engine = engine
         self._tables = engine.tables
+        # Apart from the short calls' threads, so that imports never hold up a decision.
+        self._threads = ThreadPoolExecutor(_LONG, thread_name_prefix="long")
 
     @rpc
     async def ImportDataset(
         self, request: AsyncIterator[pb.ImportDatasetRequest], call: Call
     ) -> pb.ImportDatasetResponse:
         """Takes in a folder, all or nothing."""
-        with self._engine.upload_folder() as folder:
+        async with self._upload() as folder:
             pack = await _receive(request, Upload(folder))
-            imported = await asyncio.to_thread(self._engine.import_dataset, pack, folder)
+            imported = await self._long(self._engine.import_dataset, pack, folder)
         return wire.from_imported(pack, imported)
 
     @rpc
@@ -58,7 +67,7 @@ class TrainingServicer(HealthServicer):
     async def EraseExamples(self, request: pb.EraseExamplesRequest, call: Call) -> pb.EraseExamplesResponse:
         """Removes examples from every version."""
         manifest = await asyncio.to_thread(self._tables.registry.manifest, request.pack)
-        erased = await asyncio.to_thread(self._tables.datasets.erase, dataset_of(manifest), list(request.keys))
+        erased = await self._long(self._tables.datasets.erase, dataset_of(manifest), list(request.keys))
         return pb.EraseExamplesResponse(erased=erased)
 
     @rpc
@@ -105,13 +114,13 @@ class TrainingServicer(HealthServicer):
     @rpc
     async def RegisterPack(self, request: pb.RegisterPackRequest, call: Call) -> pb.RegisterPackResponse:
         """Makes a Pack known, or takes in its changed manifest."""
-        state = await asyncio.to_thread(self._engine.register_pack, request.pack, request.manifest_json)
+        state = await self._long(self._engine.register_pack, request.pack, request.manifest_json)
         return pb.RegisterPackResponse(state=self._state(state))
 
     @rpc
     async def ForgetPack(self, request: pb.ForgetPackRequest, call: Call) -> pb.ForgetPackResponse:
         """Forgets a Pack."""
-        await asyncio.to_thread(self._engine.forget_pack, request.pack)
+        await self._long(self._engine.forget_pack, request.pack)
         return pb.ForgetPackResponse()
 
     @rpc
@@ -140,9 +149,9 @@ class TrainingServicer(HealthServicer):
         self, request: AsyncIterator[pb.PublishVersionRequest], call: Call
     ) -> pb.PublishVersionResponse:
         """Registers a bundle made elsewhere."""
-        with self._engine.upload_folder() as folder:
+        async with self._upload() as folder:
             pack = await _receive(request, Upload(folder))
-            version = await asyncio.to_thread(self._engine.publish, pack, folder)
+            version = await self._long(self._engine.publish, pack, folder)
         return pb.PublishVersionResponse(version=wire.from_version(version, self._tables.store.uri))
 
     @rpc
@@ -169,6 +178,20 @@ class TrainingServicer(HealthServicer):
         """What was decided, newest first."""
         records = await asyncio.to_thread(self._tables.registry.decisions, request.pack, request.limit or _LIST)
         return pb.ListDecisionsResponse(decisions=[wire.from_decision(record) for record in records])
+
+    async def _long(self, work: Callable[_Values, _Result], *values: _Values.args, **named: _Values.kwargs) -> _Result:
+        """Calls what may take minutes."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *values, **named))
+
+    @asynccontextmanager
+    async def _upload(self) -> AsyncIterator[Path]:
+        """A folder for an upload; making and emptying it do not hold up the event loop."""
+        folder = self._engine.upload_folder()
+        path = await asyncio.to_thread(folder.__enter__)
+        try:
+            yield path
+        finally:
+            await asyncio.to_thread(folder.__exit__, None, None, None)
 
     def _state(self, state: PackState) -> pb.PackState:
         return wire.from_state(state, self._tables.store.uri)
