@@ -8,7 +8,7 @@ from packline_operator.domain import Condition, Observed
 from packline_operator.facts import RunState, SlotState
 from packline_operator.moves import Move
 from packline_operator.reasons import Reason
-from packline_operator.training_rules import newest_training, schedule_error
+from packline_operator.training_rules import newest_training
 
 READY, SERVING, ROLLED_OUT, TRAINED, RECONCILED = "Ready", "Serving", "RolledOut", "Trained", "Reconciled"
 _Told = tuple[str, Reason, str]
@@ -88,11 +88,8 @@ def _rolled_out(observed: Observed, move: Move) -> _Told:
 
 
 def _trained(observed: Observed) -> _Told:
-    if observed.registry is None or observed.manifest is None:
+    if observed.registry is None:
         return "Unknown", Reason.NOT_REGISTERED, "Training does not know the Pack yet."
-    wrong = schedule_error(observed.manifest.spec.training.triggers.schedule)
-    if wrong:
-        return "False", Reason.SCHEDULE_UNREADABLE, wrong
     run = newest_training(observed.registry)
     if run is None:
         return "True", Reason.NOTHING_TO_LEARN, "No training was called for yet."

@@ -29,7 +29,6 @@ class Reason(StrEnum):
     TRAINING_SUCCEEDED = "TrainingSucceeded"
     TRAINING_FAILED = "TrainingFailed"
     TRAINING_CANCELLED = "TrainingCancelled"
-    SCHEDULE_UNREADABLE = "ScheduleUnreadable"
 
     # The gate.
     GATE_STARTED = "GateStarted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from packline_core.manifest import Pack
 from packline_core.units import parse_duration
 
@@ -63,16 +63,6 @@ def cooldown_left(pack: Pack, registry: Registry, now: datetime) -> timedelta:
     return max(timedelta(0), parse_duration(pack.spec.training.cooldown) - (now - last))
 
 
-def schedule_error(schedule: str | None) -> str:
-    """What is wrong with a cron expression; empty where nothing is."""
-    try:
-        if schedule is not None:
-            next(CronSim(schedule, datetime(2000, 1, 1, tzinfo=UTC)), None)
-    except CronSimError as error:
-        return f"spec.training.triggers.schedule: {schedule!r} is no cron expression ({error}); it starts no training"
-    return ""
-
-
 def schedule_anchor(observed: Observed) -> datetime | None:
     """From when on times of the schedule count: it was set, or the last training ended, whichever is later."""
     status, registry = observed.status, observed.registry
@@ -90,10 +80,10 @@ def schedule_due(observed: Observed, now: datetime) -> datetime | None:
 
 
 def schedule_next(observed: Observed) -> datetime | None:
-    """The next time of the schedule, which may have passed; None where there is no readable schedule in force."""
+    """The next time of the schedule, which may have passed; None where no schedule is in force, or none ever comes."""
     anchor = schedule_anchor(observed)
     schedule = observed.manifest.spec.training.triggers.schedule if observed.manifest else None
-    if anchor is None or schedule is None or schedule_error(schedule):
+    if anchor is None or schedule is None:
         return None
     return next(CronSim(schedule, anchor.astimezone(UTC)), None)
 

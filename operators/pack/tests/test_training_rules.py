@@ -88,15 +88,13 @@ def test_times_that_a_sleeping_machine_missed_count_once() -> None:
     assert len(trainings(world)) == 1
 
 
-@pytest.mark.parametrize("schedule", ["99 * * * *", "a b c d e"])
-def test_an_unreadable_schedule_is_told(schedule: str) -> None:
-    world = ready_world()
-    world.pack = manifest(training={"triggers": {"schedule": schedule}})
+def test_what_would_start_a_training_is_told() -> None:
+    world = ready_world(training={"triggers": {"schedule": "0 0 29 2 *", "corrections": None}})
+    assert world.status.next == "Trains at 2028-02-29 00:00:00 UTC."
+    world.pack = manifest(training={"triggers": {"corrections": None}})
     settle(world)
-    condition = world.status.condition("Trained")
-    assert condition.reason == "ScheduleUnreadable"
-    assert "spec.training.triggers.schedule" in condition.message
-    assert "ScheduleUnreadable" in world.told.values()
+    assert trainings(world) == []
+    assert world.status.next == "Trains when asked to."
 
 
 @pytest.mark.parametrize("spec", [{"paused": True}, {"model": {"pin": "v1"}}])
