@@ -36,20 +36,25 @@ def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
     return functional.conv2d(x, weight, bias, strides, padding, dilations, attributes.get("group", 1))
 
 
-def _batch_norm(attributes: Attributes, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+def _batch_norm(attributes: Attributes, x: Tensor, *weights: Tensor) -> Tensor:
+    scale, bias, mean, var = weights
     # Statistics stay those of the base: few documents estimate them badly.
     return functional.batch_norm(x, mean, var, scale, bias, training=False, eps=attributes.get("epsilon", 1e-5))
 
 
 def _max_pool(attributes: Attributes, x: Tensor) -> Tensor:
     kernel = attributes["kernel_shape"]
-    return functional.max_pool2d(_padded(attributes, x, kernel, float("-inf")), kernel, attributes["strides"])
+    padded = _padded(attributes, x, kernel, float("-inf"))
+    return functional.max_pool2d(padded, kernel, attributes["strides"])
 
 
 def _average_pool(attributes: Attributes, x: Tensor) -> Tensor:
     pads = attributes.get("pads", (0, 0, 0, 0))
     include = bool(attributes.get("count_include_pad", 0))
-    return functional.avg_pool2d(x, attributes["kernel_shape"], attributes["strides"], pads[:2], False, include)
+    pooled: Tensor = functional.avg_pool2d(
+        x, attributes["kernel_shape"], attributes["strides"], pads[:2], False, include
+    )
+    return pooled
 
 
 def _hard_sigmoid(attributes: Attributes, x: Tensor) -> Tensor:

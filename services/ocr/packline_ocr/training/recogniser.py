@@ -16,9 +16,9 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from packline_core.errors import BundleRejected
 from torch import Tensor, nn
 
-from packline_core.errors import BundleRejected
 from packline_ocr.training.operators import OPERATORS, Operator
 
 
@@ -108,9 +108,8 @@ class OnnxRecogniser(nn.Module):
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         for tensor in model.graph.initializer:
-            weight = self.weights[_key(tensor.name)] if _key(tensor.name) in self.weights else None
-            if weight is not None:
-                array = weight.detach().cpu().to(torch.float32).contiguous().numpy()
+            if _key(tensor.name) in self.weights:
+                array = self.weights[_key(tensor.name)].detach().cpu().contiguous().numpy()
                 tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
         shape = model.graph.output[0].type.tensor_type.shape
         shape.dim[len(shape.dim) - 1].dim_value = self.classes
@@ -150,7 +149,7 @@ def _live(nodes: list[onnx.NodeProto], output: str) -> list[onnx.NodeProto]:
 
 
 def _with_gelu(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """Puts one Gelu in the place of x / sqrt(2) -> erf -> + 1 -> * x -> / 2, which costs torch half of a training step."""
+    """Puts one Gelu in the place of x / sqrt(2), erf, + 1, * x, / 2, which cost torch half of a training step."""
     producer = {node.output[0]: node for node in nodes}
     users: dict[str, list[onnx.NodeProto]] = {}
     for node in nodes:
