@@ -40,7 +40,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'training.db'}"
     assert POSTGRES is not None
-    with sa.create_engine(POSTGRES).begin() as connection:
+    admin = sa.create_engine(POSTGRES, poolclass=sa.NullPool)
+    with admin.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))
     return POSTGRES
