@@ -21,14 +21,17 @@ from pathlib import Path
 import grpc
 from load import Generator, Load, Measured
 from packline.echo.v1.echo_pb2 import EchoRequest
-from packline_core.bundle import Bundle
+from packline.ocr.v1.ocr_pb2 import RecognizeDocumentRequest
+from packline_core.bundle import Bundle, open_bundle
 from packline_core.fleet.ports import choose_ports
 from packline_core.fleet.schema import PackApplication
-from packline_core.serving.config import Limits
+from packline_core.serving.config import Limits, Recording, ServingConfig
+from packline_core.task import get_task
 from packline_echo.bundles import write_bundle
-from packline_echo.fleet import RunningFleet, echo_pack, running_fleet
+from packline_echo.fleet import RunningFleet, echo_pack, running_fleet, version_of
 from packline_echo.graphs import WIDTH
 
+PAGE = min((Path(__file__).parents[2] / "examples" / "ocr" / "documents" / "holdout" / "img").glob("*.jpg"))
 CONNECTIONS = (1, 8, 32)
 HEAD = "case     conns   share   aim      bare/s  p50 ms  p99 ms     fleet/s  p50 ms  p99 ms"
 
@@ -54,10 +57,17 @@ def cases(folder: Path) -> list[Case]:
     method = "/packline.echo.v1.EchoService/Echo"
     small = EchoRequest(pack="echo", values=[float(n) for n in range(16)])
     large = EchoRequest(pack="chain", values=[n / WIDTH for n in range(WIDTH)])
+    page = folder / "page"
+    get_task("ocr").build_base("fast", page)
+    ocr = open_bundle(page)
+    serving = ServingConfig("page", "ocr", version_of(ocr), recording=Recording(enabled=False))
+    document = RecognizeDocumentRequest(pack="page", document=PAGE.read_bytes()).SerializeToString()
+    recognize = "/packline.ocr.v1.OcrService/RecognizeDocument"
     limits = Limits(threads=1)
     return [
         Case("echo", 0.45, "echo", echo, echo_pack("echo", echo, limits=limits), method, small.SerializeToString()),
         Case("chain", 0.7, "echo", chain, echo_pack("chain", chain, limits=limits), method, large.SerializeToString()),
+        Case("page", 0.9, "ocr", ocr, PackApplication(serving), recognize, document, threads=0),
     ]
 
 

@@ -106,8 +106,6 @@ class FleetApi:
                 self._call("PUT", body)
                 return
             except Unavailable as error:
-                if error.reason != "FLEET_ERROR":
-                    raise
                 _log.warning("Serve failed to take the configuration, which is sent again in %.0f s: %s", pause, error)
             time.sleep(pause)
         self._call("PUT", body)
