@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -138,6 +139,24 @@ class ObjectStore:
         path = self._path(name)
         if self._fs.exists(path):
             self._fs.rm(path, recursive=True)
+
+    def remove_unfinished(self, area: str, before: datetime) -> int:
+        """Removes what a killed process left half written and nobody has touched since `before`; returns how many."""
+        if not self._local:
+            return 0
+        count = 0
+        for path in list(Path(self._path(area)).rglob(f"{_TEMPORARY}*")):
+            try:
+                if path.stat().st_mtime >= before.timestamp():
+                    continue
+            except FileNotFoundError:  # its writer has just finished
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            count += 1
+        return count
 
     def names(self, area: str) -> Iterator[str]:
         """The names of all objects of an area, files of folders included."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,19 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
         store.put_folder("bundles", folder, "sha256:abcd")
     assert not store.exists("bundles/ab/abcd")
     assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}")
+    kept = store.put_bytes("area", b"whole")
+    (tmp_path / "area" / "ab").mkdir()
+    (tmp_path / "area" / "ab" / ".writing-1").write_bytes(b"half")
+    (tmp_path / "area" / ".writing-2").mkdir()
+    now = datetime.now(UTC)
+    assert store.remove_unfinished("area", now - timedelta(hours=1)) == 0
+    assert store.remove_unfinished("area", now + timedelta(hours=1)) == 2
+    assert [path.name for path in (tmp_path / "area").rglob("*") if path.is_file()] == [kept.rpartition("/")[2]]
+    assert store.remove_unfinished("nowhere", now) == 0
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
