@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from packline_core import db
 from packline_core.errors import DeadlineExceeded, NotFound, Unavailable
 from sqlalchemy.engine import Connection, Engine
 
@@ -45,7 +46,7 @@ class Erasure:
 
     async def finish(self, pack: str) -> int | None:
         """Has training remove what is still to be removed of a Pack; None where it does not answer."""
-        keys = await self._shared.writer.write(lambda c: [str(key) for key in c.scalars(_pending(pack))])
+        keys = await self._shared.threads.run(lambda: self._pending(pack))
         if not keys:
             return 0
         try:
@@ -68,6 +69,11 @@ class Erasure:
                 pass
         self._shared.directory.forget(pack)
         await self._shared.threads.run(lambda: scrub(self._shared.engine))
+
+    def _pending(self, pack: str) -> list[str]:
+        query = sa.select(erasures.c.example_key).where(erasures.c.pack == pack).limit(_CHUNK)
+        with db.read(self._shared.engine) as connection:
+            return [str(key) for key in connection.scalars(query)]
 
     def _forget_part(self, connection: Connection, table: sa.Table, pack: str) -> int:
         key = sa.tuple_(*table.primary_key.columns)
@@ -138,10 +144,6 @@ def _parts(names: list[str]) -> Iterator[list[str]]:
 
 def _of_payload(table: sa.Table, traces: Traces) -> sa.Select[Any]:
     return sa.select(table.c.prediction_id).where(table.c.pack == traces.pack, table.c.payload_digest == traces.digest)
-
-
-def _pending(pack: str) -> sa.Select[Any]:
-    return sa.select(erasures.c.example_key).where(erasures.c.pack == pack).limit(_CHUNK)
 
 
 def _shut(connection: Connection, pack: str, now: datetime) -> None:

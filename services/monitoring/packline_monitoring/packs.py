@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from packline_core import db
-from packline_core.errors import DeadlineExceeded, Unavailable
+from packline_core.errors import DeadlineExceeded, FailedPrecondition, Unavailable
 from packline_core.manifest import Recording
 from packline_core.units import parse_duration
 from sqlalchemy.engine import Engine
@@ -84,7 +84,17 @@ class PackDirectory:
 
 
 def read_facts(manifest_json: str) -> PackFacts:
-    """What monitoring reads in a manifest that training has checked already."""
-    spec = json.loads(manifest_json)["spec"]
-    recording = Recording.model_validate(spec.get("recording") or {})
-    return PackFacts(spec["task"], parse_duration(recording.retention))
+    """What monitoring reads in a manifest that training has checked.
+
+    Raises:
+        FailedPrecondition: It is not of the form that this version knows.
+    """
+    try:
+        spec = json.loads(manifest_json)["spec"]
+        recording = Recording.model_validate(spec.get("recording") or {})
+        return PackFacts(spec["task"], parse_duration(recording.retention))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FailedPrecondition(
+            f"training holds a manifest that monitoring cannot read ({error}); bring both to the same version",
+            reason="MANIFEST_UNREADABLE",
+        ) from error

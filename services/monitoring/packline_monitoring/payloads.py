@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from threading import Condition
 
 from packline_core.errors import NotFound
@@ -65,6 +66,10 @@ class Payloads:
                 self._removing.discard(key)
                 self._changed.notify_all()
         return True
+
+    def remove_unfinished(self, before: datetime) -> int:
+        """Removes payloads that a killed process left half written before then."""
+        return self._store.remove_unfinished(AREA, before)
 
     def names(self) -> Iterator[tuple[str, str]]:
         """All that is kept: (pack, digest)."""

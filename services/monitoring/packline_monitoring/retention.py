@@ -28,6 +28,8 @@ from packline_monitoring.tallies import HOUR, MINUTE
 logger = logging.getLogger(__name__)
 
 _CHUNK = 500
+# Writing one payload takes seconds; what is older was left by a killed process.
+_UNFINISHED = timedelta(hours=1)
 _DEFAULT = parse_duration(Recording().retention)
 
 
@@ -51,23 +53,29 @@ class Housekeeping:
             await asyncio.sleep(self._shared.limits.pause)
 
     async def round(self) -> None:
-        """One round: removes all that is due now."""
-        now = self._shared.clock()
+        """One round: removes all that is due now. What one Pack meets does not keep the others from theirs."""
+        now, limits = self._shared.clock(), self._shared.limits
         for pack in await self._shared.threads.run(self._packs):
-            await self._erasure.finish(pack)
-            retention = await self._retention(pack)
-            await self._all(partial(expire, self._shared.payloads, pack, now - retention))
-            await self._all(
-                partial(drop_rows, self._shared.payloads, pack, now - max(self._shared.limits.rows, retention))
-            )
-        await self._shared.writer.write(lambda c: drop_sums(c, now, self._shared.limits))
-        if self._swept_at is None or now - self._swept_at >= self._shared.limits.sweep:
+            try:
+                await self._tidy(pack, now)
+            except PacklineError as error:
+                logger.warning("housekeeping of Pack %s is put off: %s", pack, error.message)
+        await self._shared.writer.write(lambda c: drop_sums(c, now, limits))
+        if self._swept_at is None or now - self._swept_at >= limits.sweep:
             await self.sweep()
             self._swept_at = now
         await self._shared.threads.run(lambda: scrub(self._shared.engine))
 
+    async def _tidy(self, pack: str, now: datetime) -> None:
+        await self._erasure.finish(pack)
+        retention, payloads = await self._retention(pack), self._shared.payloads
+        await self._all(partial(expire, payloads, pack, now - retention))
+        await self._all(partial(drop_rows, payloads, pack, now - max(self._shared.limits.rows, retention)))
+
     async def sweep(self) -> None:
         """Removes payloads that no row names: a process was killed between putting them and committing the row."""
+        before = self._shared.clock() - _UNFINISHED
+        await self._shared.threads.run(lambda: self._shared.payloads.remove_unfinished(before))
         names = iter(await self._shared.threads.run(lambda: list(self._shared.payloads.names())))
         while part := list(itertools.islice(names, _CHUNK)):
             if count := await self._shared.writer.write(partial(self._remove, part)):

@@ -1,5 +1,6 @@
 """Retention, with a clock that moves: payloads, rows and sums go when they are due, not before."""
 
+import os
 from datetime import timedelta
 
 import grpc
@@ -85,6 +86,10 @@ async def test_payloads_that_no_row_names_are_swept(service: Service) -> None:
     await service.record(prediction(prediction_id="p", payload=b"page"))
     # A process killed between the store and the table leaves this.
     Payloads(ObjectStore(f"file://{service.store}")).put(PACK, b"stray")
+    half = service.store / "monitoring" / PACK / "ab" / ".writing-1"
+    half.parent.mkdir()
+    half.write_bytes(b"half a payload")
+    os.utime(half, (0, NOW.timestamp() - 7200))
     await service.monitoring.housekeeping.round()
     assert [path.read_bytes() for path in service.objects()] == [b"page"]
 
@@ -98,3 +103,11 @@ async def test_a_payload_that_vanished_from_the_store_is_as_one_not_kept(service
     assert error_from_call(refused.value).reason == "PAYLOAD_NOT_KEPT"
     assert (await service.correct(prediction_id="p", payload=b"page")).created
     assert await kept(service, "p")
+
+
+async def test_what_one_pack_meets_does_not_keep_the_others_from_theirs(service: Service) -> None:
+    service.peer.manifests |= {"a-pack": {"task": "words", "recording": {"retention": "no duration"}}}
+    await service.record(prediction(pack="a-pack"), prediction(prediction_id="p", payload=b"page"))
+    service.clock.forward(days=31)
+    await service.monitoring.housekeeping.round()
+    assert not await kept(service, "p")
