@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,13 @@ def follow_run(client: Client, run: Run) -> Run:
 
 
 def _in_lines(client: Client, run: Run) -> Run:
-    stage = ""
+    told = None
     for run in watched(client, run):  # noqa: B020, PLR1704 - the newest is kept
-        if run.stage != stage:
-            stage = run.stage
-            say(f"{run.percent:3.0f}%  {stage}{_metrics(run)}{_left(run)}")
+        # Stages count steps and pages; a line is worth it for each kind of stage and each tenth of the way.
+        news = re.sub(r"\d+", "", run.stage), int(run.percent / 10)
+        if news != told:
+            told = news
+            say(f"{run.percent:3.0f}%  {run.stage}{_metrics(run)}{_left(run)}")
     return run
 
 
