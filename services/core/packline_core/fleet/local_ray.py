@@ -33,7 +33,7 @@ _LONGEST_TEMP = 26
 _STATE = "ray.json"
 _TOKEN = "token"
 
-# Measured in docs/serving.md: HAProxy before the replicas and one event loop in a replica are what makes Serve fast.
+# HAProxy before the replicas and one event loop in a replica are what makes Serve fast.
 _FAST = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
