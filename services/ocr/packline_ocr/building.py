@@ -22,7 +22,7 @@ from packline_ocr.settings import write_characters, write_settings
 REFERENCE = "references/page.png"
 _ANSWER = "references/page.png.answer.json"
 _TEXT = ("PACKLINE REFERENCE", "Order no. 2026-0417", "48 x bolt M6, zinc", "Total: 1,284.50")
-# When the weights were published: the same base must always get the same digest.
+# When the weights were published, not when they were packed: building a base again must not make another bundle of it.
 _PUBLISHED = datetime(2026, 6, 1, tzinfo=UTC)
 
 

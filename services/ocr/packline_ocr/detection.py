@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packline_ocr.domain import Image, Quad
+from packline_ocr.normalisation import Normaliser
 from packline_ocr.settings import DetectorSettings
 from packline_ocr.signature import check_signature
 
@@ -38,10 +39,7 @@ class Detector:
         self._session = session
         self._settings = settings
         self._input = check_signature(session, settings.file, (None, 3, None, None), output_rank=4)
-        # One multiply and one add per pixel: (x / 255 - mean) / std.
-        std = np.asarray(settings.std, np.float32)
-        self._gain = (1 / (255 * std)).astype(np.float32)
-        self._offset = (-np.asarray(settings.mean, np.float32) / std).astype(np.float32)
+        self._normaliser = Normaliser(settings.mean, settings.std)
 
     def detect(self, pixels: Image) -> list[Quad]:
         """Quads of the lines on a page, in no order, in pixels of the page."""
@@ -50,9 +48,7 @@ class Detector:
         interpolation = cv2.INTER_AREA if to_width < width / 2 else cv2.INTER_LINEAR
         resized = cv2.resize(pixels, (to_width, to_height), interpolation=interpolation)
         tensor = np.empty((1, 3, to_height, to_width), np.float32)
-        for channel in range(3):
-            np.multiply(resized[:, :, channel], self._gain[channel], out=tensor[0, channel])
-        tensor += self._offset[:, None, None]
+        self._normaliser.fill(np.asarray(resized, np.uint8), tensor[0])
         (probability,) = self._session.run(None, {self._input: tensor})
         return quads_from_map(probability[0, 0], height, width, self._settings)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from packline_core.errors import BundleRejected
 
 from packline_ocr.domain import Image, Quad
+from packline_ocr.normalisation import Normaliser
 from packline_ocr.settings import RecogniserSettings
 from packline_ocr.signature import check_signature
 
@@ -54,9 +55,7 @@ class Recogniser:
                 " blank; a recogniser and its dictionary belong together",
                 reason="SIGNATURE_MISMATCH",
             )
-        std = np.asarray(settings.std, np.float32)
-        self._gain = (1 / (255 * std)).astype(np.float32)
-        self._offset = (-np.asarray(settings.mean, np.float32) / std).astype(np.float32)
+        self._normaliser = Normaliser(settings.mean, settings.std)
 
     def width(self, crop: Image) -> int:
         """Width in pixels that a crop is padded to at least."""
@@ -68,10 +67,7 @@ class Recogniser:
         width = max(self.width(crop) for crop in crops)
         tensor = np.zeros((len(crops), 3, self._settings.height, width), np.float32)
         for row, crop in zip(tensor, crops, strict=True):
-            for channel in range(3):
-                filled = row[channel, :, : crop.shape[1]]
-                np.multiply(crop[:, :, channel], self._gain[channel], out=filled)
-                filled += self._offset[channel]
+            self._normaliser.fill(crop, row[:, :, : crop.shape[1]])
         (logits,) = self._session.run(None, {self._input: tensor})
         return [self._decode(row) for row in logits]
 
