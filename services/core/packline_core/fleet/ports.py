@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from packline_core.errors import Unavailable
 
 _FIRST, _LAST = 20_000, 32_000  # below the kernel's ephemeral range
-_FIXED = 10
+_FIXED = 12
 _REPLICAS = 150
 BLOCK = _FIXED + 2 * _REPLICAS
 
@@ -59,6 +59,16 @@ class Ports:
     def metrics(self) -> int:
         """Prometheus metrics of Ray, Serve and the replicas."""
         return self.block + 5
+
+    @property
+    def fallback_http(self) -> int:
+        """Serve's Python proxy, to which HAProxy turns where it knows no replica."""
+        return self.block + 9
+
+    @property
+    def fallback_grpc(self) -> int:
+        """The same for gRPC. Serve's own 9500 is every fleet's: one's calls would reach another's services."""
+        return self.block + 10
 
     @property
     def replica_http(self) -> tuple[int, int]:

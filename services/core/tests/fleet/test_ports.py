@@ -30,9 +30,9 @@ def test_wanted_ports_are_kept_where_they_are_free() -> None:
 def test_nothing_overlaps() -> None:
     ports = choose_ports(0, 0)
     fixed = {ports.agent, ports.gcs, ports.http, ports.proxy_stats, ports.proxy_metrics, ports.metrics}
-    fixed |= {ports.grpc, ports.dashboard}
+    fixed |= {ports.grpc, ports.dashboard, ports.fallback_http, ports.fallback_grpc}
     ranges = [*range(*ports.replica_http), *range(*ports.replica_grpc)]
-    assert len(fixed) == 8 and len(set(ranges)) == len(ranges)
+    assert len(fixed) == 10 and len(set(ranges)) == len(ranges)
     assert not fixed & set(ranges)
     assert all(ports.block <= port < ports.block + BLOCK for port in [*fixed, *ranges])
 
