@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from packline_core.errors import FailedPrecondition, InvalidInput, NotFound, StorageFull
 from packline_core.manifest import Pack, parse_pack
 from packline_core.packs import PackFiles
@@ -44,7 +45,6 @@ def test_apply_counts_generations(packs: PackFiles) -> None:
 def test_an_exported_manifest_applies_as_unchanged(packs: PackFiles, tmp_path: Path) -> None:
     packs.apply(manifest())
     text = (tmp_path / "packs/invoices/pack.yaml").read_text()
-    import yaml
 
     assert packs.apply(parse_pack(yaml.safe_load(text))).change == "unchanged"
 

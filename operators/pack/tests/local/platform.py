@@ -165,8 +165,8 @@ class Platform:
             except (PacklineError, grpc.RpcError):
                 pass
             if time.monotonic() > deadline:
-                pods = {name: self.status(name) for name in sorted(p.name for p in self.settings.packs.glob("[a-z]*"))}
-                raise AssertionError(f"{what}: not within {timeout} s\n{pods}\n{self.log[-4000:]}")
+                told = {path.name: self.status(path.name) for path in self.settings.packs.glob("[a-z]*")}
+                raise AssertionError(f"{what}: not within {timeout} s\n{told}\n{self.log[-4000:]}")
             time.sleep(0.2)
 
     @contextmanager
@@ -199,7 +199,7 @@ class Traffic:
             while not self.stop.wait(1 / self.per_second):
                 try:
                     request = EchoRequest(pack=self.pack, values=[1.0, 2.0])
-                    answer = stub.Echo(request, timeout=10, metadata=call_metadata(self.pack))
+                    answer = stub.Echo(request, timeout=30, metadata=call_metadata(self.pack))
                     self.answered[answer.model_version] = self.answered.get(answer.model_version, 0) + 1
                 except grpc.RpcError as error:
                     self.failed.append(f"{error.code()}: {error.details()}")
