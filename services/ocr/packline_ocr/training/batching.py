@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from packline_ocr.domain import Image
+from packline_ocr.normalisation import Normaliser
 from packline_ocr.settings import RecogniserSettings
 
-_COLUMNS = 10_240  # pixels of width in a batch, about 32 lines
+_COLUMNS = 5_120  # pixels of width in a batch, about 16 lines
 
 
 def batch_count(widths: Sequence[int]) -> int:
     """Batches of an epoch."""
-    return max(math.ceil(sum(widths) / _COLUMNS), 1)
+    return min(math.ceil(sum(widths) / _COLUMNS), len(widths))
 
 
 def epoch_batches(widths: Sequence[int], seed: int, epoch: int) -> list[list[int]]:
@@ -27,7 +28,10 @@ def epoch_batches(widths: Sequence[int], seed: int, epoch: int) -> list[list[int
     order = sorted(range(len(widths)), key=lambda index: widths[index] * rng.uniform(0.9, 1.1))
     ends = np.cumsum([widths[index] for index in order])
     count = batch_count(widths)
-    cuts = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1]).tolist()
+    places = np.arange(count - 1)
+    cuts = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1])
+    # A line wider than a batch's share leaves no batch empty.
+    cuts = (np.maximum.accumulate(cuts - places).clip(1, len(order) - count + 1) + places).tolist()
     found = [order[start:end] for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
     rng.shuffle(found)
     return found
@@ -38,7 +42,7 @@ def to_tensor(crops: Sequence[Image], settings: RecogniserSettings) -> Tensor:
     widest = max(settings.min_width, *(crop.shape[1] for crop in crops))
     width = -(-widest // settings.multiple) * settings.multiple
     images = np.zeros((len(crops), settings.height, width, 3), np.float32)
-    mean, std = (np.asarray(values, np.float32) * 255 for values in (settings.mean, settings.std))
+    normaliser = Normaliser(settings.mean, settings.std)
     for image, crop in zip(images, crops, strict=True):
-        image[:, : crop.shape[1]] = (crop - mean) / std
+        normaliser.fill(crop, image[:, : crop.shape[1]].transpose(2, 0, 1))
     return torch.from_numpy(images).permute(0, 3, 1, 2)

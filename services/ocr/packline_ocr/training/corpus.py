@@ -19,6 +19,7 @@ from packline_ocr.training.lines import LabelledPage, Sample, samples_of
 
 HELD_OUT = 0.15  # share of the documents
 _FEWEST_TO_HOLD_OUT = 4  # documents: with fewer, holding one out costs more than it tells
+_SPARE = 3  # documents
 _OFTEN_ENOUGH = 5  # times that a new character is seen before it is learned
 _MOST_SAMPLES = 60_000  # crops kept: about 1 GB
 _NAMED = 10  # characters or texts named in a note
@@ -72,33 +73,38 @@ def gather(
         InvalidInput: No line of any page can be learned from.
     """
     names = sorted(set(documents), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    chosen = set(names[: max(round(HELD_OUT * len(names)), 1)]) if len(names) >= _FEWEST_TO_HOLD_OUT else set()
+    wanted = max(round(HELD_OUT * len(names)), 1) if len(names) >= _FEWEST_TO_HOLD_OUT else 0
+    # Some more than wanted: a page that cannot be read, or holds no text, judges nothing.
+    candidates = names[: wanted + _SPARE] if wanted else names
     notes: list[str] = []
     samples: list[Sample] = []
-    judging: list[JudgingPage] = []
+    judging: dict[str, list[JudgingPage]] = defaultdict(list)
     for page in pages:
         quads = list(detect(page.pixels))
-        if page.document in chosen or not chosen:
-            judging.append(JudgingPage(page.lines, quads, [cut(page.pixels, quad, settings) for quad in quads]))
-        if page.document not in chosen:
-            samples += samples_of(page, quads, settings)
+        if page.document in candidates and any(line.text.strip() for line in page.lines):
+            crops = [cut(page.pixels, quad, settings) for quad in quads]
+            judging[page.document].append(JudgingPage(page.lines, quads, crops))
+        samples += samples_of(page, quads, settings)
         if len(samples) >= _MOST_SAMPLES:
             notes.append(f"Only the first {len(samples)} crops of lines are trained on; more do not fit the memory.")
             break
-    if not chosen:
+    held_out = [name for name in candidates if name in judging][:wanted]
+    judges = held_out if wanted else list(judging)
+    samples = [sample for sample in samples if sample.document not in held_out]
+    if not wanted:
         notes.append(
             f"With {len(names)} document{'s' if len(names) > 1 else ''} none is held out: the figures are of pages that"
             f" were trained on. Correct at least {_FEWEST_TO_HOLD_OUT} documents for figures to rely on."
         )
     samples = _without_contradictions(samples, notes)
     new, samples = _new_characters(samples, frozenset(characters), notes)
-    if not samples:
+    if not samples or not judges:
         raise InvalidInput(
             "there is no line to learn from: the labelled pages hold no line with text whose characters are known or"
             f" seen {_OFTEN_ENOUGH} times; import or correct pages with text",
             reason="NOTHING_TO_LEARN",
         )
-    return Corpus(samples, judging, bool(chosen), new, tuple(notes))
+    return Corpus(samples, [page for name in judges for page in judging[name]], bool(wanted), new, tuple(notes))
 
 
 def _without_contradictions(samples: Sequence[Sample], notes: list[str]) -> list[Sample]:

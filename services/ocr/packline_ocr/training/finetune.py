@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packline_core.errors import Cancelled
 from packline_core.task import TrainContext
 from torch import Tensor
 
@@ -87,17 +88,8 @@ class _State:
     looks: int = 0
 
 
-def finetune(
-    recogniser: OnnxRecogniser,
-    corpus: Corpus,
-    *,
-    characters: Sequence[str],
-    settings: RecogniserSettings,
-    recipe: Recipe,
-    seed: int,
-    context: TrainContext,
-) -> Outcome:
-    """Trains, or goes on where `context.checkpoints` holds a training that was cut off.
+class FineTuning:
+    """One training.
 
     Args:
         recogniser: With the base's weights, grown to the dictionary; trained in place.
@@ -107,21 +99,7 @@ def finetune(
         recipe: How to train.
         seed: Of all chance.
         context: Time, threads, checkpoints, progress.
-
-    Raises:
-        Cancelled: The run was called off; what was done so far is kept.
     """
-    training = _FineTuning(
-        recogniser, corpus, characters=characters, settings=settings, recipe=recipe, seed=seed, context=context
-    )
-    try:
-        return training.run()
-    finally:
-        training.close()
-
-
-class _FineTuning:
-    """One call of `finetune`."""
 
     def __init__(
         self,
@@ -154,12 +132,16 @@ class _FineTuning:
             threads=context.threads,
         )
 
-    def close(self) -> None:
-        """Ends the threads."""
-        self._gradients.close()
-
     def run(self) -> Outcome:
-        """Trains until the steps are done or the time is spent, then blends."""
+        """Trains until the steps are done or the time is spent, then blends; goes on where checkpoints hold a training
+        that was cut off. Raises `Cancelled` where the run was called off; what was done so far is kept.
+        """
+        try:
+            return self._run()
+        finally:
+            self._gradients.close()
+
+    def _run(self) -> Outcome:
         began = self._context.seconds_left
         base_metrics = self._score(self._base)
         reserve = _RESERVE + (began - self._context.seconds_left) * (2 + len(_SHARES))
@@ -188,9 +170,12 @@ class _FineTuning:
                 self._look(state, progress)
             if progress == 1 or state.step % _SAVE_EVERY == 0:
                 self._save(state)
-            # Told last: whoever calls the training off finds everything up to here.
             told = {"loss": loss, **state.best_metrics}
-            self._context.report(95 * progress, f"step {state.step} of {planned}", told)
+            try:
+                self._context.report(95 * progress, f"step {state.step} of {planned}", told)
+            except Cancelled:
+                self._save(state)
+                raise
         metrics = self._blend(state)
         return Outcome(metrics, state.base_metrics, state.step, planned)
 

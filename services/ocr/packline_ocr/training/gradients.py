@@ -89,7 +89,7 @@ def _ctc(probabilities: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:
     """Sum over lines of the loss; `probabilities` are logarithms, T x N x classes."""
     return functional.ctc_loss(
         probabilities,
-        torch.tensor(list(chain.from_iterable(labels))),
+        torch.tensor(list(chain.from_iterable(labels)), device=probabilities.device),
         # Padding is read as well when serving, so it has to learn to be blank.
         torch.full((len(labels),), probabilities.shape[0]),
         torch.tensor([len(label) for label in labels]),

@@ -58,7 +58,8 @@ def _average_pool(attributes: Attributes, x: Tensor) -> Tensor:
 
 
 def _hard_sigmoid(attributes: Attributes, x: Tensor) -> Tensor:
-    return (x * attributes.get("alpha", 0.2) + attributes.get("beta", 0.5)).clamp(0, 1)
+    alpha, beta = float(attributes.get("alpha", 0.2)), float(attributes.get("beta", 0.5))
+    return (x * alpha + beta).clamp(0, 1)
 
 
 def _squeeze(attributes: Attributes, x: Tensor) -> Tensor:

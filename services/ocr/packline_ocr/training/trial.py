@@ -18,7 +18,7 @@ from packline_ocr.settings import SETTINGS, read_characters, read_settings, writ
 from packline_ocr.task import page_of
 from packline_ocr.training.batching import to_tensor
 from packline_ocr.training.corpus import Corpus, gather
-from packline_ocr.training.finetune import Outcome, Recipe, finetune
+from packline_ocr.training.finetune import FineTuning, Outcome, Recipe
 from packline_ocr.training.lines import LabelledPage
 from packline_ocr.training.recogniser import OnnxRecogniser
 
@@ -66,7 +66,7 @@ def train(trial: Trial, data: Examples, context: TrainContext) -> Trained:
         augmentation=float(parameters["augmentation"]),
         case=float(parameters["case"]),
     )
-    outcome = finetune(
+    training = FineTuning(
         recogniser,
         corpus,
         characters=characters,
@@ -75,6 +75,7 @@ def train(trial: Trial, data: Examples, context: TrainContext) -> Trained:
         seed=trial.seed,
         context=context,
     )
+    outcome = training.run()
     result = context.checkpoints / "result"
     result.mkdir(exist_ok=True)
     torch.save({name: value.cpu() for name, value in recogniser.state_dict().items()}, result / WEIGHTS)
