@@ -53,7 +53,7 @@ def main() -> None:
     out = arguments.out.resolve()
     os.environ["PACKLINE_HOME"] = str(out / "home")
     os.environ.setdefault("NO_COLOR", "1")
-    papers = papers_of(arguments.data.resolve(), out / "pages") if arguments.data else demo_papers()
+    papers = papers_of(arguments.data.resolve()) if arguments.data else demo_papers()
     if not papers.held_out:
         raise SystemExit(f"{arguments.data} holds no document that can be read: JPEG, PNG, TIFF, BMP, WebP or PDF")
     packline("down")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packline_core.bundle import bytes_digest
 from packline_core.task import Example, get_task
 
 from examples.ocr.report.facts import TextLine
@@ -53,14 +54,13 @@ def demo_papers() -> Papers:
     return Papers(_labelled(documents / "inbox"), _labelled(documents / "holdout"), note)
 
 
-def papers_of(folder: Path, work: Path) -> Papers:
+def papers_of(folder: Path) -> Papers:
     """A user's own folder: half of the labelled documents are corrected, the others scored; without labels all read.
 
     Args:
         folder: Documents, with labels in a format of task `ocr` or without.
-        work: Where payloads of labelled documents are written, for the report's pictures.
     """
-    labelled = _labelled(folder, work)
+    labelled = _labelled(folder)
     if len(labelled) >= 2:
         halves: tuple[list[Paper], list[Paper]] = ([], [])
         for paper in labelled:
@@ -70,24 +70,19 @@ def papers_of(folder: Path, work: Path) -> Papers:
                 f"The documents of {folder.name}: by a hash, half of them were corrected, the other half only scored."
             )
             return Papers(*halves, note)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     note = f"The documents of {folder.name}. They have no labels, so they were read, and nothing was scored or learned."
-    return Papers((), [Paper(path, None) for path in files], note)
+    return Papers((), [Paper(path, None) for path in _files(folder)], note)
 
 
-def _labelled(folder: Path, work: Path | None = None) -> list[Paper]:
+def _labelled(folder: Path) -> list[Paper]:
+    # An example's key is the digest of its payload, which is the file as it lies there.
+    by_digest = {bytes_digest(path.read_bytes()): path for path in _files(folder)}
     rows = get_task("ocr").read(folder)
-    return [Paper(_image(folder, row, work), row) for row in rows if isinstance(row, Example)]
+    return [Paper(by_digest[row.key.partition("#")[0]], row) for row in rows if isinstance(row, Example)]
 
 
-def _image(folder: Path, example: Example, work: Path | None) -> Path:
-    name = Path(example.source.rsplit(":", 1)[0])
-    if work is None:
-        return folder / "img" / name.name if not (folder / name).is_file() else folder / name
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{hashlib.sha256(example.payload).hexdigest()[:16]}.img"
-    path.write_bytes(example.payload)
-    return path
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
 
 
 def _coin(paper: Paper) -> int:

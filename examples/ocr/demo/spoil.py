@@ -29,7 +29,7 @@ def spoil(good: Path, folder: Path, noise: float, seed: int = 0) -> Bundle:
     """
     source = open_bundle(good)
     shutil.copytree(good, folder)
-    path = folder / "rec.onnx"
+    path = folder / "recogniser.onnx"
     model = onnx.load(str(path))
     rng = np.random.default_rng(seed)
     for tensor in model.graph.initializer:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
-from packline_client import Client, Document
+from packline_client import Client
+from packline_client.ocr import Document
 from packline_core.errors import PacklineError
 
 from examples.ocr.demo.papers import Paper
