@@ -131,7 +131,7 @@ def _error(
 ) -> PacklineError:
     known = reason or None
     if code == Code.RESOURCE_EXHAUSTED:
-        if reason == errors.StorageFull.default_reason:
+        if reason.endswith("_FULL"):
             return errors.StorageFull(message, reason=known, **metadata)
         return Overloaded(message, retry_after=retry_after, reason=known, **metadata)
     if code == Code.INVALID_ARGUMENT:

@@ -19,6 +19,7 @@ from packline.monitoring.v1.monitoring_pb2 import Prediction, RecordPredictionsR
 from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 
 from packline_core.config import MONITORING_APPLICATION
+from packline_core.errors import InvalidInput
 from packline_core.rpc import call_metadata, error_from_call, open_channel
 from packline_core.task import Task
 
@@ -166,12 +167,18 @@ class Recorder:
         self._keep(request)
 
     def _send(self, request: RecordPredictionsRequest) -> bool:
+        """True where there is nothing left to send again."""
         try:
             self._stub.RecordPredictions(request, timeout=_TIMEOUT, metadata=call_metadata(MONITORING_APPLICATION))
         except grpc.RpcError as error:
+            known = error_from_call(error)
+            if isinstance(known, InvalidInput):  # asked again, it would be refused again, and hold up all others
+                _log.error("monitoring refused %d predictions for good: %s", len(request.predictions), known)
+                self._dropped += len(request.predictions)
+                return True
             self._pause = min(_LONGEST_PAUSE, max(1.0, self._pause * 2))
             self._resume_at = time.monotonic() + self._pause
-            _log.info("monitoring takes no predictions now (%s); kept on disk", error_from_call(error))
+            _log.info("monitoring takes no predictions now (%s); kept on disk", known)
             return False
         self._pause = 0.0
         return True
