@@ -88,17 +88,17 @@ def judge(rules: GateRules, comparison: Comparison, old: Scored, new: Scored) ->
     allowed = rules.tolerance * _error(worse_by.active, rules.metric)
     if bound > allowed:
         reasons.append(
-            f"on {where_not_worse} ({worse_by.examples}) it may be worse than {comparison.active} by {bound:.4g}, "
-            f"{allowed:.4g} is allowed"
+            f"on {where_not_worse} ({worse_by.examples}) its {rules.metric.name} may be worse than "
+            f"{comparison.active}'s by {bound:.2%}, where {allowed:.2%} is allowed"
         )
     improvement = _error(gain.active, rules.metric) - _error(gain.candidate, rules.metric)
     wanted = rules.min_improvement * _error(gain.active, rules.metric)
     if improvement < wanted or improvement <= 0:
         reasons.append(
-            f"on {where_better} ({gain.examples}) it is better by {improvement:.4g}, "
-            f"{'more than 0' if wanted <= 0 else f'{wanted:.4g}'} is asked for"
+            f"on {where_better} ({gain.examples}) it is {'better' if improvement >= 0 else 'worse'} by "
+            f"{abs(improvement):.2%}, where a gain of {'more than 0' if wanted <= 0 else f'{wanted:.2%}'} is asked for"
         )
-    figures = f"{rules.metric.name} {gain.active:.4g} -> {gain.candidate:.4g} on {gain.examples} {_examples(gain)}"
+    figures = f"{rules.metric.name} {gain.active:.2%} -> {gain.candidate:.2%} on {gain.examples} {_examples(gain)}"
     passed = not reasons
     words = f"{comparison.candidate} passed: {figures}" if passed else f"{comparison.candidate}: {'; '.join(reasons)}"
     outcome = GateOutcome.PASSED if passed else GateOutcome.FAILED
