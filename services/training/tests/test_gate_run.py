@@ -101,7 +101,7 @@ def test_a_better_version_passes_and_a_worse_one_does_not(place: Place) -> None:
     assert (good.state, good.gate.outcome, good.gate.metric) == (VersionState.PASSED, GateOutcome.PASSED, "mae")
     assert good.gate.old is None and good.gate.new.examples >= 30 and good.gate.new.candidate == 0
     assert (bad.state, bad.gate.outcome) == (VersionState.REGISTERED, GateOutcome.FAILED)
-    assert "may be worse than v1 by" in bad.gate.reason
+    assert "may be worse than v1's by" in bad.gate.reason
 
 
 def test_after_a_promotion_what_was_golden_then_is_old(place: Place) -> None:

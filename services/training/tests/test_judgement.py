@@ -41,19 +41,19 @@ def scored(count: int, active: float, candidate: float, metric: str = "cer", noi
 def test_better_on_new_and_not_worse_on_old_passes() -> None:
     verdict = judge(rules(), COMPARISON, scored(50, 0.1, 0.1), scored(20, 0.5, 0.3))
     assert verdict.passed and verdict.result.outcome is GateOutcome.PASSED
-    assert verdict.result.reason == "v2 passed: cer 0.5 -> 0.3 on 20 examples"
+    assert verdict.result.reason == "v2 passed: cer 50.00% -> 30.00% on 20 examples"
     assert verdict.result.old is not None and verdict.result.old.examples == 50
     assert verdict.result.active_version == "v1" and verdict.result.golden_digest == "sha256:g"
 
 
 def test_forgetting_fails_however_good_it_is_on_new() -> None:
     verdict = judge(rules(), COMPARISON, scored(50, 0.1, 0.15), scored(20, 0.5, 0.0))
-    assert not verdict.passed and "may be worse than v1 by 0.05, 0.001 is allowed" in verdict.result.reason
+    assert not verdict.passed and "may be worse than v1's by 5.00%, where 0.10% is allowed" in verdict.result.reason
 
 
 def test_no_gain_on_new_fails() -> None:
     verdict = judge(rules(), COMPARISON, scored(50, 0.1, 0.05), scored(20, 0.5, 0.499))
-    assert not verdict.passed and "better by 0.001, 0.0025 is asked for" in verdict.result.reason
+    assert not verdict.passed and "better by 0.10%, where a gain of 0.25% is asked for" in verdict.result.reason
 
 
 def test_without_new_examples_the_gain_is_asked_of_all() -> None:
