@@ -36,7 +36,7 @@ lint: $(SYNCED) ## ruff, mypy --strict, import-linter, buf.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd proto && ../$(BIN)/buf lint
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
 
 format: $(SYNCED) ## Formats the code and sorts imports.
 	$(BIN)/ruff check --fix
