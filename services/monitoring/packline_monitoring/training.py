@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import grpc
 from packline.training.v1 import training_pb2, training_pb2_grpc
 from packline_core.config import TRAINING_APPLICATION
-from packline_core.errors import DeadlineExceeded, Unavailable
+from packline_core.errors import DeadlineExceeded, Unavailable, Unimplemented
 from packline_core.rpc import error_from_call, open_aio_channel
 from packline_core.status import DETAILS_KEY
 
@@ -67,7 +67,8 @@ class GrpcTraining:
         except grpc.aio.AioRpcError as error:
             known = error_from_call(error)
             trailers: Any = error.trailing_metadata()
-            if DETAILS_KEY not in dict(trailers) and not isinstance(known, Unavailable | DeadlineExceeded):
-                # Not training's own words: the ingress has no such application yet, or gave the call to another.
+            own_words = DETAILS_KEY in dict(trailers) and not isinstance(known, Unimplemented)
+            if not own_words and not isinstance(known, Unavailable | DeadlineExceeded):
+                # The ingress has no such application yet, or gave the call to another, which cannot answer it.
                 raise Unavailable(f"training is not there: {known.message}", reason="TRAINING_UNAVAILABLE") from error
             raise known from error

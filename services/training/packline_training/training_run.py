@@ -82,11 +82,11 @@ def train(conduct: Conduct, resources: Mapping[str, float]) -> Outcome:
         metrics=candidate.trial.metrics,
     )
     version = registry.register(run.pack, new, conduct.tables.runs.guard(run, conduct.owner))
-    figures = f"{conduct.metric.name} {candidate.trial.metrics[conduct.metric.name]:.4g}"
+    figures = f"{conduct.metric.name} {candidate.trial.metrics[conduct.metric.name]:.2%}"
     notes = [*notes, *candidate.trial.notes]
     words = f"{version.name} was registered: {figures} on held-out training examples, best of {len(trials)}"
     return Outcome(
-        ". ".join([words, *notes]),
+        ". ".join(sentence.rstrip(".") for sentence in (words, *notes)),
         {
             "version": version.name,
             "metrics": dict(candidate.trial.metrics),

@@ -26,6 +26,7 @@ WEIGHTS = "weights.pt"
 CHARACTERS = "characters.txt"
 PROOF = "proof.npy"
 _PROOF_LINES = 8
+_SMALL_LETTERS = 0.02  # share of all letters
 
 
 def search_space(base: str) -> SearchSpace:
@@ -38,7 +39,7 @@ def search_space(base: str) -> SearchSpace:
             "augmentation": Choice((0.5, 1.0, 1.5)),
             "case": Choice((0.0, 0.5, 1.0)),
         },
-        start={"learning_rate": 3e-4, "epochs": 4, "augmentation": 1.0, "case": 0.0},
+        start={"learning_rate": 3e-4, "epochs": 4, "augmentation": 1.0, "case": 1.0},
     )
 
 
@@ -64,7 +65,7 @@ def train(trial: Trial, data: Examples, context: TrainContext) -> Trained:
         learning_rate=float(parameters["learning_rate"]),
         epochs=int(parameters["epochs"]),
         augmentation=float(parameters["augmentation"]),
-        case=float(parameters["case"]),
+        case=float(parameters["case"]) if _tell_case(corpus) else 0.0,
     )
     training = FineTuning(
         recogniser,
@@ -104,6 +105,14 @@ class _Pages:
                 yield LabelledPage(example.group, opened.decode(), parse_truth(json.loads(example.truth)))
             except (InvalidInput, ValueError) as error:
                 self.notes.append(f"{example.source} is left out: {error}")
+
+
+def _tell_case(corpus: Corpus) -> bool:
+    """Whether labels say in which case a letter stands: those of some collections are capitals throughout, whatever the
+    paper shows, and to heed them would unlearn small letters.
+    """
+    letters = [letter for sample in corpus.samples for letter in sample.text if letter.lower() != letter.upper()]
+    return sum(letter.islower() for letter in letters) > _SMALL_LETTERS * len(letters)
 
 
 def _notes(corpus: Corpus, outcome: Outcome) -> list[str]:
