@@ -37,9 +37,9 @@ def search_space(base: str) -> SearchSpace:
             "learning_rate": Range(1e-4, 1e-3, log=True),
             "epochs": Range(2, 16, log=True, integer=True),
             "augmentation": Choice((0.5, 1.0, 1.5)),
-            "case": Choice((0.0, 0.5, 1.0)),
+            "case": Choice(("auto", 0.0, 0.5, 1.0)),
         },
-        start={"learning_rate": 3e-4, "epochs": 4, "augmentation": 1.0, "case": 1.0},
+        start={"learning_rate": 3e-4, "epochs": 4, "augmentation": 1.0, "case": "auto"},
     )
 
 
@@ -65,7 +65,7 @@ def train(trial: Trial, data: Examples, context: TrainContext) -> Trained:
         learning_rate=float(parameters["learning_rate"]),
         epochs=int(parameters["epochs"]),
         augmentation=float(parameters["augmentation"]),
-        case=float(parameters["case"]) if _tell_case(corpus) else 0.0,
+        case=float(_tell_case(corpus) if parameters["case"] == "auto" else parameters["case"]),
     )
     training = FineTuning(
         recogniser,
