@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from packline_core.fleet.local_ray import find_ray
 
 PACK = "delivery-notes"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ocr"
@@ -82,3 +83,11 @@ def applied(platform: Platform) -> Platform:
     out = platform.must("apply", "-f", EXAMPLE / "pack.yaml", "--wait")
     assert out.splitlines() == [f"pack {PACK} created", f"pack {PACK} ready"]
     return platform
+
+
+@pytest.fixture
+def address(applied: Platform) -> str:
+    """Of the platform's gRPC ingress."""
+    ray = find_ray(applied.home)
+    assert ray is not None
+    return ray.address

@@ -16,7 +16,6 @@ from packline.ocr.v1 import ocr_pb2, ocr_pb2_grpc
 from packline_client import AsyncClient, Client
 from packline_client.training_types import RunKind, RunState
 from packline_core.errors import DeadlineExceeded, InvalidInput, NotFound, PacklineError
-from packline_core.fleet.local_ray import find_ray
 from packline_core.status import error_from_call
 from PIL import Image
 
@@ -27,14 +26,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 PAGE = sorted((EXAMPLE / "documents" / "holdout" / "img").glob("*.jpg"))[0]
 
 
-@pytest.fixture(scope="module")
-def address(applied: Platform) -> str:
-    ray = find_ray(applied.home)
-    assert ray is not None
-    return ray.address
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(address: str) -> Iterator[Client]:
     with Client(address, timeout=120) as made:
         yield made

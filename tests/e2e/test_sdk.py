@@ -12,21 +12,13 @@ from packline_client.monitoring import ErrorCase, SlotState
 from packline_client.training_types import Phase, VersionState
 from packline_core.bundle import bytes_digest
 from packline_core.errors import InvalidInput, NotFound
-from packline_core.fleet.local_ray import find_ray
 
-from tests.e2e.conftest import EXAMPLE, PACK, Platform
+from tests.e2e.conftest import EXAMPLE, PACK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PAGE = sorted((EXAMPLE / "documents" / "holdout" / "img").glob("*.jpg"))[5]
 TRUTH = json.dumps([{"transcription": "HELLO", "points": [[1, 1], [90, 1], [90, 20], [1, 20]]}])
-
-
-@pytest.fixture
-def address(applied: Platform) -> str:
-    ray = find_ray(applied.home)
-    assert ray is not None
-    return ray.address
 
 
 async def recorded(client: AsyncClient, sequence: int) -> ErrorCase:
