@@ -53,6 +53,7 @@ def serve(fleet: RunningFleet) -> None:
         "metadata": {"name": "recorded"},
         "spec": {"task": "ocr", "model": {"base": "fast"}},
     }
+    fleet.put()  # the services alone, until training knows the Pack
     with fleet.channel() as channel:
         request = RegisterPackRequest(pack="recorded", manifest_json=json.dumps(manifest))
         metadata = call_metadata(TRAINING_APPLICATION)
