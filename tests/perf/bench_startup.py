@@ -16,8 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-from packline_core.fleet.processes import proportional_memory
+from packline_core.fleet.processes import home_processes, proportional_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "ocr"
@@ -39,17 +38,10 @@ def run(home: str) -> dict[str, float]:
         apply = packline("apply", "-f", str(EXAMPLE / "pack.yaml"), "--wait")
         read = packline("ocr", "read", str(page), "--pack", "delivery-notes")
         time.sleep(5)
-        memory = proportional_memory([p for p in psutil.process_iter() if _home(p) == home])
+        memory = proportional_memory(home_processes(home))
     finally:
         packline("down")
     return {"up": up, "apply": apply, "read": read, "first_answer": up + apply + read, "gib": memory / 2**30}
-
-
-def _home(process: psutil.Process) -> str:
-    try:
-        return str(process.environ().get("PACKLINE_HOME", ""))
-    except psutil.Error:
-        return ""
 
 
 def main() -> None:

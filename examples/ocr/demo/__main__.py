@@ -78,7 +78,7 @@ def run(papers: Papers, out: Path) -> Path:
         say(f"Reading {len(papers.held_out)} documents that nothing will be learned from")
         before = read_papers(client, PACK, papers.held_out, "before")
         tell(before)
-        learned = learn(client, papers, out, started_at, moments) if papers.corrected else None
+        learned = learn(client, papers, started_at, moments) if papers.corrected else None
     facts = Facts(
         pack=PACK,
         made_at=datetime.now(UTC),
@@ -99,7 +99,7 @@ def run(papers: Papers, out: Path) -> Path:
     return report
 
 
-def learn(client: Client, papers: Papers, out: Path, started_at: datetime, moments: list[Moment]) -> Learned:
+def learn(client: Client, papers: Papers, started_at: datetime, moments: list[Moment]) -> Learned:
     """Corrections, training, gate, rollout under traffic; then the two bad versions."""
     say(f"Correcting {len(papers.corrected)} documents, as users do; the rest happens by itself")
     with LiveTraffic(client, PACK, papers.corrected, pause=0.5) as traffic:
@@ -107,7 +107,8 @@ def learn(client: Client, papers: Papers, out: Path, started_at: datetime, momen
         corrected = Stopwatch()
         message = f"Users have corrected {len(papers.corrected)} pages."
         moments.append(Moment(datetime.now(UTC), "correction", message))
-        packline("train", PACK, "--wait") if not trains(client) else None
+        if not trains(client):
+            packline("train", PACK, "--wait")
         promoted = wait_for("a new active version", 600, lambda: promoted_state(client))
         seconds = corrected.seconds if promoted else None
         print(f"  from the last correction to the new active version: {corrected.seconds:.0f} s")

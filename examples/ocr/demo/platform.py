@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
-from packline_core.fleet.processes import proportional_memory
+from packline_core.fleet.processes import home_processes, proportional_memory
 
 
 def packline(*arguments: str) -> None:
@@ -40,13 +39,7 @@ class MemoryMeter:
 
     def now(self) -> int:
         """Bytes at this moment."""
-        return proportional_memory([process for process in psutil.process_iter() if self._ours(process)])
-
-    def _ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.pid == os.getpid() or process.environ().get("PACKLINE_HOME") == self._home
-        except psutil.Error:
-            return False
+        return proportional_memory({psutil.Process(), *home_processes(self._home)})
 
     def _watch(self) -> None:
         while not self._stop.is_set():

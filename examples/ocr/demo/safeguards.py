@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from packline_client import Client
+from packline_client.labelled import ocr_answer
 from packline_client.ocr import Document
 from packline_client.training_types import PackState, Version, VersionState
 from packline_core.task import get_task
@@ -80,12 +80,7 @@ class Users:
         """Looks at an answer as a person with the paper in hand does."""
         if paper.example is None:
             return
-        lines = [
-            {"points": line.points, "text": line.text, "confidence": line.confidence}
-            for line in document.pages[0].lines
-        ]
-        page = {"page": 1, "width": document.pages[0].width, "height": document.pages[0].height, "lines": lines}
-        count = get_task("ocr").score(json.dumps({"pages": [page]}), paper.example).counts["cer"]
+        count = get_task("ocr").score(ocr_answer(document), paper.example).counts["cer"]
         if count.value > UNUSABLE * count.weight:
             self._client.monitoring.correct(
                 self._pack,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +26,6 @@ class Read:
 
 def read_papers(client: Client, pack: str, papers: Sequence[Paper], label: str) -> Read:
     """Reads one paper after another; `label` names the score for people."""
-    import json
-
     readings: list[Reading] = []
     scores: list[ExampleScore] = []
     task = get_task("ocr")

@@ -21,6 +21,7 @@ from packline_client.flight import in_flight
 
 if TYPE_CHECKING:
     from packline_client.client import Client
+    from packline_client.ocr import Document
 
 Complain = Callable[[str], None]
 
@@ -77,6 +78,11 @@ class Corrections:
 def ask_ocr(client: Client, pack: str, payload: bytes) -> Answer:
     """Reads one document; the JSON is that of task ocr."""
     document = client.ocr.recognize(pack, payload)
+    return Answer(ocr_answer(document), document.prediction_id, document.model_version)
+
+
+def ocr_answer(document: Document) -> str:
+    """A document that was read, in the JSON of task ocr."""
     pages = [
         {
             "page": page.number,
@@ -86,8 +92,7 @@ def ask_ocr(client: Client, pack: str, payload: bytes) -> Answer:
         }
         for page in document.pages
     ]
-    text = json.dumps({"pages": pages}, ensure_ascii=False)
-    return Answer(text, document.prediction_id, document.model_version)
+    return json.dumps({"pages": pages}, ensure_ascii=False)
 
 
 _ASK: dict[str, Callable[[Client, str, bytes], Answer]] = {"ocr": ask_ocr}

@@ -25,6 +25,18 @@ def fleet_processes(folder: Path) -> list[psutil.Process]:
     return sorted(found - ours, key=lambda process: process.pid)
 
 
+def home_processes(home: str) -> list[psutil.Process]:
+    """All processes whose environment has this `PACKLINE_HOME`: the platform, its Ray, and commands at work on it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PACKLINE_HOME") == home:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def end_processes(processes: Iterable[psutil.Process], grace: float) -> int:
     """Asks them to end, and kills those that have not after `grace` seconds; returns how many there were."""
     alive = list(processes)
