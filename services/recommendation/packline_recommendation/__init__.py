@@ -1,0 +1,1 @@
+"""The recommendation task: from an event log to recommendations."""
