@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from packline_core.db import read
-from packline_core.fleet.local_ray import settings_environment
+from packline_core.fleet.environment import settings_environment
 
 from packline_training.config import TrainingSettings, load_training_settings
 from packline_training.domain import PackState, Run, RunState, Version, VersionState
