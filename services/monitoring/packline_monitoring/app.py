@@ -67,7 +67,8 @@ Deployment = serve.deployment(
     max_ongoing_requests=1000,
     graceful_shutdown_timeout_s=20.0,
     graceful_shutdown_wait_loop_s=0.5,
-    ray_actor_options={"num_cpus": 0},
+    # On the head, where the home is kept: worker nodes come and go with their pools.
+    ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
 )(MonitoringReplica)
 
 

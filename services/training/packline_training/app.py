@@ -38,7 +38,8 @@ Training = serve.deployment(
     # Calls wait in threads; a second replica would only be a second supervisor.
     num_replicas=1,
     max_ongoing_requests=1000,
-    ray_actor_options={"num_cpus": 0},
+    # On the head, where the home is kept: worker nodes come and go with their pools.
+    ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
     health_check_period_s=5.0,
     graceful_shutdown_timeout_s=10.0,
     graceful_shutdown_wait_loop_s=0.5,

@@ -23,6 +23,7 @@ class TrainingSettings:
         trial_restarts: How often the process of one trial is started again after it died.
         niceness: Added to that of training processes, so that serving goes first.
         mirror: Whether MLflow mirrors the registry.
+        mlflow: SQLAlchemy URL of MLflow's own tables; a file of the home where empty.
     """
 
     core: Settings
@@ -33,6 +34,7 @@ class TrainingSettings:
     trial_restarts: int = 3
     niceness: int = 10
     mirror: bool = True
+    mlflow: str = ""
 
     @property
     def work(self) -> Path:
@@ -42,7 +44,7 @@ class TrainingSettings:
     @property
     def mlflow_database(self) -> str:
         """SQLAlchemy URL of MLflow's own tables."""
-        return f"sqlite:///{self.core.home / 'mlflow.db'}"
+        return self.mlflow or f"sqlite:///{self.core.home / 'mlflow.db'}"
 
     def run_folder(self, pack: str, run_id: str) -> Path:
         """Where a run keeps what must outlive its processes."""
@@ -50,8 +52,8 @@ class TrainingSettings:
 
 
 def load_training_settings(environ: Mapping[str, str] = os.environ) -> TrainingSettings:
-    """Reads `PACKLINE_TRAINING_LEASE_SECONDS`, `…_HEARTBEAT_SECONDS`, `…_POLL_SECONDS`, `…_MONITORING_PATIENCE` and
-    `…_MIRROR` beside the installation's own variables.
+    """Reads `PACKLINE_TRAINING_LEASE_SECONDS`, `…_HEARTBEAT_SECONDS`, `…_POLL_SECONDS`, `…_MONITORING_PATIENCE`,
+    `…_MIRROR` and `PACKLINE_MLFLOW_DATABASE` beside the installation's own variables.
     """
 
     def number(name: str, default: float) -> float:
@@ -64,4 +66,5 @@ def load_training_settings(environ: Mapping[str, str] = os.environ) -> TrainingS
         poll_seconds=number("POLL_SECONDS", 1.0),
         monitoring_patience=number("MONITORING_PATIENCE", 60.0),
         mirror=environ.get("PACKLINE_TRAINING_MIRROR", "1") == "1",
+        mlflow=environ.get("PACKLINE_MLFLOW_DATABASE", ""),
     )
