@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from packline_core.manifest import Part
 from pydantic import Field
 
-from packline_ocr.pages import Limits
+if TYPE_CHECKING:
+    from packline_ocr.pages import Limits
 
 
 class OcrSpec(Part):
@@ -16,4 +19,6 @@ class OcrSpec(Part):
 
     def limits(self) -> Limits:
         """As the engine takes them."""
+        from packline_ocr.pages import Limits
+
         return Limits(max_pages=self.max_pages, pdf_dpi=self.pdf_dpi)

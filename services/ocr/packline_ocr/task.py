@@ -1,4 +1,8 @@
-"""The OCR task: what core, training and monitoring know of reading documents."""
+"""The OCR task: what core, training and monitoring know of reading documents.
+
+Pages and models are imported where they are opened, so that who needs the words alone (the operator, the command line)
+needs none of their libraries.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from packline_core.bundle import Bundle, bytes_digest
 from packline_core.errors import InvalidInput, PacklineError
@@ -25,10 +30,11 @@ from packline_core.task import (
 from packline_ocr.bases import CATALOGUE
 from packline_ocr.config import OcrSpec
 from packline_ocr.domain import answer_json, parse_answer, parse_truth, truth_json
-from packline_ocr.engine import OcrPredictor
 from packline_ocr.formats import read_labels
 from packline_ocr.metrics import METRICS, agreement, score_page
-from packline_ocr.pages import Limits, open_pages
+
+if TYPE_CHECKING:
+    from packline_ocr.engine import OcrPredictor
 
 
 class OcrTask:
@@ -75,6 +81,8 @@ class OcrTask:
         Raises:
             InvalidInput: The truth is not of that form, or the payload cannot be opened or has no such page.
         """
+        from packline_ocr.pages import Limits, open_pages
+
         try:
             parse_truth(json.loads(truth_json))
         except ValueError as error:
@@ -104,6 +112,8 @@ class OcrTask:
 
     def load(self, bundle: Bundle, runtime: Runtime) -> OcrPredictor:
         """Opens a bundle."""
+        from packline_ocr.engine import OcrPredictor
+
         return OcrPredictor(bundle.folder, runtime)
 
     def prepare(self, bundle: Bundle, state: State) -> None:
