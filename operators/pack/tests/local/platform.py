@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from packline_core.config import TRAINING_APPLICATION, load_settings
 from packline_core.errors import PacklineError
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.local_ray import RunningRay, find_ray, stop_ray
+from packline_core.fleet.processes import fleet_processes
 from packline_core.manifest import parse_pack
 from packline_core.packs import PackFiles
 from packline_core.rpc import call_metadata, open_channel
@@ -82,15 +83,15 @@ class Platform:
 
     def kill_everything(self) -> None:
         """As a power cut would: the loop and all of Ray at once."""
-        folder = str(self.ray.folder)
+        folder = self.ray.folder
         self.kill_loop()
-        for process in psutil.process_iter():
-            try:
-                if any(folder in part for part in process.cmdline()):
-                    for one in [process, *process.children(recursive=True)]:
-                        one.kill()
-            except psutil.NoSuchProcess:
-                continue
+        killed = fleet_processes(folder)
+        for process in killed:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        # A killed process is seen until the kernel has taken its memory back.
+        _, left = psutil.wait_procs(killed, timeout=60)
+        assert not left, f"still there after SIGKILL: {left}"
 
     @property
     def log(self) -> str:
