@@ -26,6 +26,7 @@ class Settings:
         store: fsspec URL below which bundles, datasets and payloads are kept.
         training_database: SQLAlchemy URL.
         monitoring_database: SQLAlchemy URL.
+        state_database: SQLAlchemy URL of what Packs keep beside their bundles, such as the events they were told of.
         cache: This node's folder of verified bundles.
         providers: onnxruntime execution providers, best first.
         threads: CPU threads of one replica or training; 0 means all.
@@ -37,6 +38,7 @@ class Settings:
     store: str
     training_database: str
     monitoring_database: str
+    state_database: str
     cache: Path
     providers: tuple[str, ...]
     threads: int
@@ -59,7 +61,8 @@ class Settings:
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Reads `PACKLINE_HOME`, `PACKLINE_ADDRESS`, `PACKLINE_SERVE_API`, `PACKLINE_STORE`, `PACKLINE_TRAINING_DATABASE`,
-    `PACKLINE_MONITORING_DATABASE`, `PACKLINE_CACHE`, `PACKLINE_PROVIDERS` and `PACKLINE_THREADS`.
+    `PACKLINE_MONITORING_DATABASE`, `PACKLINE_STATE_DATABASE`, `PACKLINE_CACHE`, `PACKLINE_PROVIDERS` and
+    `PACKLINE_THREADS`.
     """
     home = Path(environ.get("PACKLINE_HOME") or Path.home() / ".packline").expanduser().resolve()
     return Settings(
@@ -69,6 +72,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         store=environ.get("PACKLINE_STORE", f"file://{home / 'store'}"),
         training_database=environ.get("PACKLINE_TRAINING_DATABASE", f"sqlite:///{home / 'training.db'}"),
         monitoring_database=environ.get("PACKLINE_MONITORING_DATABASE", f"sqlite:///{home / 'monitoring.db'}"),
+        state_database=environ.get("PACKLINE_STATE_DATABASE", f"sqlite:///{home / 'state.db'}"),
         cache=Path(environ.get("PACKLINE_CACHE") or home / "cache"),
         providers=tuple(environ.get("PACKLINE_PROVIDERS", "CPUExecutionProvider").split(",")),
         threads=int(environ.get("PACKLINE_THREADS", "0")),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -19,6 +19,7 @@ from packline_core.errors import NotFound
 
 if TYPE_CHECKING:
     from packline_core.bundle import Bundle
+    from packline_core.config import Settings
     from packline_core.runtime import Runtime
 
 
@@ -30,7 +31,8 @@ class Example:
         key: Its stable identity, which fixes whether it is trained on or golden; for payloads `sha256:…` of the bytes
             (with `#page` where a payload has several). A later example with the same key replaces the earlier label.
         payload: The input as a caller would send it; empty for tasks whose examples have none.
-        truth: The label, in the task's own JSON.
+        truth: The label, in the task's own JSON. Empty for context, such as what is known of a user: context is trained
+            on, whatever its key, and nothing is judged by it; a later one with the same key replaces the earlier.
         group: What is resampled as a whole when an interval is made: a document, a query, a user.
         source: Where it came from, for messages: a file and line, or a correction's id.
     """
@@ -189,12 +191,29 @@ class Predictor(Protocol):
         """Gives memory back."""
 
 
-class State(Protocol):
-    """A Pack's durable state beside its bundle (a search index, last events), shared by its replicas."""
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a Pack's durable state beside its bundle lies (a search index, last events); its replicas share it.
 
-    @property
-    def folder(self) -> str:
-        """An fsspec URL below which the task keeps it."""
+    Attributes:
+        pack: Whose state it is.
+        database: SQLAlchemy URL; the tables there are of all Packs.
+        folder: fsspec URL below which the Pack's files are.
+    """
+
+    pack: str
+    database: str
+    folder: str
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What a task is besides, whose Packs are told things while they serve that training should know."""
+
+    def recorded(self, state: State) -> Iterator[Example | BadRow]:
+        """What a Pack's state holds, as examples; read at the start of every training run, so that the examples of what
+        has not changed are the same as last time.
+        """
 
 
 class Task(Protocol):
@@ -251,6 +270,11 @@ class Task(Protocol):
 
     def agreement(self, first_json: str, second_json: str) -> float:
         """How far two answers to one request agree, 0 to 1."""
+
+
+def state_of(pack: str, settings: Settings) -> State:
+    """Where a Pack's state lies in an installation."""
+    return State(pack, settings.state_database, f"{settings.store}/state/{pack}")
 
 
 def task_names() -> tuple[str, ...]:

@@ -1,20 +1,21 @@
-"""Takes in a folder of labelled files as a dataset version: all of it, or nothing."""
+"""Takes in labelled files, corrections and a Pack's state as a dataset version: all of them, or nothing."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from packline_core.errors import InvalidInput
 from packline_core.manifest import Pack
 from packline_core.store import ObjectStore
-from packline_core.task import BadRow, Example
+from packline_core.task import BadRow, Example, State
 from packline_core.units import parse_percent
 
-from packline_training.datasets import Corrections, Datasets
+from packline_training.datasets import Committed, Corrections, Datasets
 from packline_training.domain import DatasetVersion
 from packline_training.reading import Reading, found_in, new_catalogue, read_examples
 from packline_training.registry import dataset_of
@@ -41,22 +42,10 @@ def import_folder(datasets: Datasets, pack: Pack, folder: Path, store: str, apar
     Raises:
         InvalidInput: It holds no example; the message says why the first rows are none.
     """
-    with TemporaryDirectory() as place:
-        catalogue = Path(place) / "catalogue.db"
-        new_catalogue(catalogue, datasets.known(dataset_of(pack)))
-        share = parse_percent(pack.spec.data.golden_share)
-        answer = apart(
-            "packline_training.reading:read_folder",
-            task=pack.spec.task,
-            source=str(folder),
-            catalogue=str(catalogue),
-            store=store,
-            golden_share=share,
-        )
-        reading = Reading.from_json(answer)
+    with _read_apart(datasets, pack, store, apart, "read_folder", source=str(folder)) as reading:
         if not reading.examples:
             raise InvalidInput(_nothing_found(pack, reading), reason="NO_EXAMPLES", field="file")
-        committed = datasets.commit(dataset_of(pack), found_in(catalogue), "import")
+        committed = datasets.commit(dataset_of(pack), found_in(reading.catalogue), "import")
     assert committed.version is not None  # examples were found, so there is a version
     logger.info("import for %s: %d added, %d replaced", pack.name, committed.added, committed.replaced)
     return Imported(
@@ -67,6 +56,32 @@ def import_folder(datasets: Datasets, pack: Pack, folder: Path, store: str, apar
         bad_row_count=reading.bad_row_count,
         bad_rows=reading.bad_rows,
     )
+
+
+def import_state(datasets: Datasets, pack: Pack, state: State, store: str, apart: Apart) -> Committed:
+    """Takes in what the Pack was told while it served, with a task that keeps such a state."""
+    with _read_apart(datasets, pack, store, apart, "read_state", state=asdict(state)) as reading:
+        committed = datasets.commit(dataset_of(pack), found_in(reading.catalogue), "recorded")
+    logger.info("state of %s: %d examples added, %d replaced", pack.name, committed.added, committed.replaced)
+    return committed
+
+
+@contextmanager
+def _read_apart(
+    datasets: Datasets, pack: Pack, store: str, apart: Apart, function: str, **source: object
+) -> Iterator[Reading]:
+    with TemporaryDirectory() as place:
+        catalogue = Path(place) / "catalogue.db"
+        new_catalogue(catalogue, datasets.known(dataset_of(pack)))
+        answer = apart(
+            f"packline_training.reading:{function}",
+            task=pack.spec.task,
+            catalogue=str(catalogue),
+            store=store,
+            golden_share=parse_percent(pack.spec.data.golden_share),
+            **source,
+        )
+        yield Reading.from_json(answer)
 
 
 def import_examples(

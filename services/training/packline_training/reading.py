@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packline_core.store import ObjectStore
-from packline_core.task import BadRow, Example, get_task
+from packline_core.task import BadRow, Example, Remembering, State, get_task
 
 from packline_training.shards import Place, ShardWriter
 from packline_training.splitting import is_golden, truth_digest
@@ -123,7 +123,7 @@ class _BadRows:
 
 def _note(database: sqlite3.Connection, example: Example, share: float, bad: _BadRows) -> bool | None:
     """Lists an example; gives the part that it has to be written to, None where nothing has to be."""
-    key, truth = example.key, truth_digest(example.truth)
+    key, truth = example.key, truth_digest(example)
     earlier = database.execute("SELECT truth, golden, source FROM found WHERE key = ?", (key,)).fetchone()
     if earlier is not None and earlier[0] == truth:
         return None
@@ -132,7 +132,7 @@ def _note(database: sqlite3.Connection, example: Example, share: float, bad: _Ba
         bad.contradictions += 1
         words = f"contradicts {example.source}, which labels the same input and came later; that label holds"
         bad.add(BadRow(earlier[2], 0, words))
-    golden = bool(known[1]) if known is not None else is_golden(key, share)
+    golden = bool(known[1]) if known is not None else is_golden(example, share)
     database.execute(
         "INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?, NULL, NULL)", (key, truth, golden, example.source)
     )
@@ -142,4 +142,11 @@ def _note(database: sqlite3.Connection, example: Example, share: float, bad: _Ba
 def read_folder(task: str, source: str, catalogue: str, store: str, golden_share: float) -> dict[str, Any]:
     """Reads a folder or file with a task: `read_examples` for a process of its own."""
     examples = get_task(task).read(Path(source))
+    return read_examples(examples, Path(catalogue), ObjectStore(store), golden_share).to_json()
+
+
+def read_state(task: str, state: Mapping[str, str], catalogue: str, store: str, golden_share: float) -> dict[str, Any]:
+    """Reads what a Pack's state holds, with a task that keeps one: `read_examples` for a process of its own."""
+    plugin = get_task(task)
+    examples = plugin.recorded(State(**state)) if isinstance(plugin, Remembering) else ()
     return read_examples(examples, Path(catalogue), ObjectStore(store), golden_share).to_json()

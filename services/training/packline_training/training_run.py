@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 from packline_core.bundle import Bundle
+from packline_core.task import Remembering, state_of
 
 from packline_training.bases import put_bundle
 from packline_training.candidate import Making, make_candidate
@@ -16,7 +17,7 @@ from packline_training.conduct import Conduct, NoCandidate, Outcome
 from packline_training.corrections import CorrectionSource
 from packline_training.domain import DatasetVersion, Version
 from packline_training.engine import base_of
-from packline_training.imports import import_folder
+from packline_training.imports import import_folder, import_state
 from packline_training.registry import NewVersion
 from packline_training.search import Budget, Means, Search, best_first
 from packline_training.trial import TrialOrder
@@ -107,6 +108,11 @@ def _dataset(conduct: Conduct) -> tuple[DatasetVersion, list[str]]:
     if conduct.pack.spec.data.source:
         conduct.tell(1.0, f"importing {conduct.pack.spec.data.source}")
         _import_source(conduct, conduct.pack.spec.data.source)
+    if isinstance(conduct.task, Remembering):
+        conduct.tell(2.0, "taking in what it was told while it served")
+        core = conduct.settings.core
+        import_state(datasets, conduct.pack, state_of(run.pack, core), core.store, run_apart)
+        conduct.check()
     dataset = datasets.newest(conduct.dataset)
     if dataset is None:
         raise NoCandidate(

@@ -25,6 +25,7 @@ from packline_training.datasets import Datasets  # noqa: E402
 from packline_training.engine import Tables, TrainingEngine  # noqa: E402
 from packline_training.registry import NewVersion, Registry  # noqa: E402
 from packline_training.runs import Runs  # noqa: E402
+from packline_training.worker import Apart  # noqa: E402
 
 POSTGRES = os.environ.get("PACKLINE_TEST_POSTGRES")
 DATABASES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
@@ -88,6 +89,11 @@ def here(function: str, /, **arguments: Any) -> dict[str, Any]:
     module, _, name = function.partition(":")
     answer: dict[str, Any] = getattr(import_module(module), name)(**arguments)
     return answer
+
+
+@pytest.fixture
+def apart() -> Apart:
+    return here
 
 
 @pytest.fixture

@@ -8,15 +8,22 @@ import pytest
 from packline_core.bundle import bytes_digest
 from packline_core.errors import InvalidInput
 from packline_core.store import ObjectStore
+from packline_core.task import Example, state_of
 from packline_slope.testing import manifest
 from packline_training.engine import Tables, TrainingEngine
-from packline_training.imports import Imported
+from packline_training.imports import Imported, import_state
+from packline_training.reading import found_in, new_catalogue, read_examples
 from packline_training.registry import NewVersion
 from packline_training.splitting import is_golden
+from packline_training.worker import Apart
 
 
 def key(x: float) -> str:
     return bytes_digest(json.dumps({"x": x}).encode())
+
+
+def labelled(name: str, truth: str = "{}", payload: bytes = b"") -> Example:
+    return Example(name, payload, truth, name, "")
 
 
 def rows(count: int, slope: float = 3.0, start: int = 0) -> str:
@@ -41,10 +48,50 @@ def test_an_import_splits_by_key_and_counts(
     golden = tables.datasets.golden("line", 1, judged=0)
     kept = {example.key for example in golden.new}
     assert not len(golden.old) and not trained & kept and len(trained | kept) == 200
-    assert kept == {key(float(x)) for x in range(200) if is_golden(key(float(x)), 0.2)}
+    assert kept == {key(float(x)) for x in range(200) if is_golden(labelled(key(float(x))), 0.2)}
     example = next(iter(golden.new))
     assert json.loads(example.truth)["y"] == 3 * json.loads(example.payload)["x"] + 1
     assert example.source.startswith("a.tsv line ")
+
+
+def test_context_is_trained_on_whatever_its_key_and_told_apart_by_its_payload(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    def read(name: str, known: list[tuple[str, str, bool]], payload: bytes) -> dict[str, tuple[str, bool]]:
+        (tmp_path / name).mkdir()
+        catalogue = tmp_path / name / "catalogue.db"
+        new_catalogue(catalogue, known)
+        examples = [labelled(f"u{n}", "", payload) for n in range(20)] + [labelled(f"u{n}#", "t") for n in range(20)]
+        read_examples(examples, catalogue, store, golden_share=1.0)
+        return {key: (truth, golden) for key, truth, golden, _ in found_in(catalogue)}
+
+    first = read("first", [], b"one")
+    assert {key for key, (_, golden) in first.items() if golden} == {f"u{n}#" for n in range(20)}
+    known = [(key, truth, golden) for key, (truth, golden) in first.items()]
+    assert read("same", known, b"one") == {}
+    changed = read("changed", known, b"two")
+    assert set(changed) == {f"u{n}" for n in range(20)} and not any(golden for _, golden in changed.values())
+
+
+def test_what_a_pack_was_told_is_taken_in(
+    training: TrainingEngine, tables: Tables, apart: Apart, pack: str, tmp_path: Path
+) -> None:
+    put(training, tmp_path, a=rows(20))
+    state = state_of("line", training.settings.core)
+    told = Path(state.folder.removeprefix("file://"))
+    manifest_ = tables.registry.manifest("line")
+
+    def take_in() -> tuple[int, int]:
+        done = import_state(tables.datasets, manifest_, state, training.settings.core.store, apart)
+        return done.added, done.replaced
+
+    assert take_in() == (0, 0)
+    told.mkdir(parents=True)
+    (told / "told.tsv").write_text(rows(10, slope=5.0, start=15))
+    assert take_in() == (5, 5)
+    assert take_in() == (0, 0)
+    newest = tables.datasets.newest("line")
+    assert newest is not None and newest.training_examples + newest.golden_examples == 25
 
 
 def test_the_same_files_again_change_nothing(

@@ -114,6 +114,10 @@ class SlopeTask:
                     continue
                 yield self.example(json.dumps({"x": x}).encode(), 1, json.dumps({"y": y}), f"{name} line {number}")
 
+    def recorded(self, state: State) -> Iterator[Example | BadRow]:
+        told = Path(state.folder.removeprefix("file://"))
+        yield from self.read(told) if told.exists() else ()
+
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
         try:
             y = float(json.loads(truth_json)["y"])
