@@ -7,6 +7,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 SERVICES = {
     "packline.ocr.v1.ocr_pb2": ["OcrService"],
+    "packline.recommendation.v1.recommendation_pb2": ["RecommendationService"],
     "packline.echo.v1.echo_pb2": ["EchoService"],
     "packline.training.v1.training_pb2": ["DatasetService", "RunService", "RegistryService"],
     "packline.monitoring.v1.monitoring_pb2": ["MonitoringService"],
@@ -38,6 +39,12 @@ def test_method_names_are_unique_in_an_application(module: str) -> None:
 
 
 def test_every_answer_of_a_task_names_prediction_and_version() -> None:
-    for module, answer in (("ocr", "RecognizeDocumentResponse"), ("echo", "EchoResponse")):
+    answers = (
+        ("ocr", "RecognizeDocumentResponse"),
+        ("echo", "EchoResponse"),
+        ("recommendation", "RecommendResponse"),
+        ("recommendation", "SimilarItemsResponse"),
+    )
+    for module, answer in answers:
         message = import_module(f"packline.{module}.v1.{module}_pb2").DESCRIPTOR.message_types_by_name[answer]
         assert {"prediction_id", "model_version"} <= {field.name for field in message.fields}
