@@ -94,8 +94,8 @@ class Item:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def history_example(history: History, source: str) -> Example:
-    """A user's history as an example."""
+def history_example(history: History, source: str, key: str = "") -> Example:
+    """A user's history as an example; `key` ends its key, its digest where left out."""
     payload = _dump(
         {
             "user": history.user,
@@ -105,8 +105,8 @@ def history_example(history: History, source: str) -> Example:
             "context": dict(history.context),
         }
     )
-    digest = hashlib.sha256(payload).hexdigest()[:16]
-    return Example(f"{USER}{_safe(history.user)}#{digest}", payload, "", history.user, source)
+    end = key or hashlib.sha256(payload).hexdigest()[:16]
+    return Example(f"{USER}{_safe(history.user)}#{end}", payload, "", history.user, source)
 
 
 def next_example(query: Query, truth: Sequence[Event], source: str) -> Example:

@@ -2,7 +2,7 @@
 
 | file | what it is |
 |---|---|
-| `model.onnx` | `items` int64 (batch, length): item index + 1, 0 is padding, newest last; `weights`, `ages` float32 (batch, length): an event's weight, seconds before now (0 where the log has no clock); `allowed` bool (batch or 1, catalogue); `k` int64 (1,) -> `scores` float32 (batch, k), `indices` int64 (batch, k), best first; what is not allowed scores -inf |
+| `model.onnx` | `items` int64 (batch, length): item index + 1, 0 is padding, newest last; `weights`, `ages` float32 (batch, length): an event's weight, seconds before now (where the log has no clock, how many of the user's events came later); `allowed` bool (batch or 1, catalogue); `k` int64 (1,) -> `scores` float32 (batch, k), `indices` int64 (batch, k), best first; what is not allowed scores -inf |
 | `recommendation.json` | `Settings` |
 | `items.parquet` | id, text, attributes (JSON), popularity float32 (recent events count more), events int64; row = item index |
 | `histories.parquet` | user, items list<int32> (indices), times list<int64>, weights list<float32>, hidden list<int32>; newest last, at most 200 |
@@ -65,7 +65,7 @@ class Settings:
     Attributes:
         family: Who scores, for people: `ease`, `sasrec`, `blend`, …; `popular` where there is no model.
         length: Events of a history that the model takes, the newest ones.
-        timed: Whether times are seconds since 1970; otherwise they only order a user's events, and ages are 0.
+        timed: Whether times are seconds since 1970; otherwise they only order a user's events.
         repeats: Whether items that the user has already may come back.
         newest: Time of the newest event that training saw; 0 without events.
     """

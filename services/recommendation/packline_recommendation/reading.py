@@ -1,0 +1,225 @@
+"""From files to examples: logs are cut by user on disk, so that memory does not grow with their length.
+
+Rows are kept in memory up to a bound; beyond it they go to files by the user's hash, and each file is then worked
+through by itself.
+"""
+
+from __future__ import annotations
+
+import marshal
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from packline_core.task import BadRow, Example
+
+from packline_recommendation.events import Raw, newest_apart, settled
+from packline_recommendation.examples import (
+    LONGEST_HISTORY,
+    History,
+    Item,
+    Query,
+    history_example,
+    item_example,
+    next_example,
+)
+from packline_recommendation.parsing import Parsed, is_item_list, is_log, item_parser, log_parser
+from packline_recommendation.tables import Table, open_tables
+
+_PARTS = 128
+_IN_MEMORY = 250_000  # rows, about 100 MB
+_FEW = 0.5
+
+# (user, item, event, weight, time, quantity, context), which `marshal` writes fast.
+_Row = tuple[str, str, str, float | None, int, float, dict[str, str]]
+
+
+def read_folder(source: Path, now: float) -> Iterator[Example | BadRow]:
+    """Reads logs and item lists.
+
+    Args:
+        source: A file, or a folder of CSV, TSV, Parquet and RecBole files. Those with a user's column are logs.
+        now: Seconds since 1970.
+    """
+    with TemporaryDirectory(prefix="packline-log-") as folder:
+        log = UserRows(Path(folder))
+        known = _Known()
+        for table in open_tables(source):
+            if isinstance(table, BadRow):
+                yield table
+            elif is_log(table):
+                yield from _read_log(table, log, known, now)
+            elif is_item_list(table):
+                yield from _read_items(table, known)
+            else:
+                columns = ", ".join(table.columns[:12])
+                yield BadRow(
+                    table.name, 0, f"has no column of users or items (it has {columns}); name it user_id, item_id"
+                )
+        yield from known.mismatch(source.name)
+        for user, rows, context in log.users():
+            yield from user_examples(user, rows, context, "import")
+
+
+def user_examples(
+    user: str, rows: Iterable[Raw], context: dict[str, str], source: str, key: str = ""
+) -> Iterator[Example]:
+    """What one user's rows give: its history, and what came last as an example to be judged by.
+
+    A user who came but once has nothing to be predicted from: all of it is history.
+
+    Args:
+        user: Its id.
+        rows: All that it did.
+        context: What is known of it.
+        source: For messages.
+        key: Ends the history's key; its digest where left out.
+    """
+    events, hidden = settled(rows)
+    before, newest = newest_apart(events)
+    if not before:
+        before, newest = newest, ()
+    if not before and not hidden:
+        return
+    yield history_example(History(user, before, newest, hidden, context), source, key)
+    if newest:
+        query = Query(user, before[-LONGEST_HISTORY:], hidden, context, newest[0].time)
+        yield next_example(query, newest, source)
+
+
+class UserRows:
+    """Rows of a log, collected and given back user by user.
+
+    Args:
+        folder: Where they go when memory's share is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: list[_Row] = []
+        self._files: list[IO[bytes]] = []
+
+    def add(self, parsed: Parsed) -> None:
+        """Takes one row."""
+        user, raw, context, _ = parsed
+        self._waiting.append((user, raw.item, raw.event, raw.weight, raw.time, raw.quantity, dict(context)))
+        if len(self._waiting) >= _IN_MEMORY:
+            self._spill()
+
+    def users(self) -> Iterator[tuple[str, list[Raw], dict[str, str]]]:
+        """Each user with its rows in the order they came, and the newest value of each part of its context."""
+        if not self._files:
+            yield from _by_user(self._waiting)
+            return
+        self._spill()
+        for file in self._files:
+            path = Path(file.name)
+            file.close()
+            yield from _by_user(_spilled(path))
+            path.unlink()
+
+    def _spill(self) -> None:
+        if not self._files:
+            self._files = [(self._folder / f"part-{number}").open("wb") for number in range(_PARTS)]
+        parts: list[list[_Row]] = [[] for _ in range(_PARTS)]
+        for row in self._waiting:
+            parts[zlib.crc32(row[0].encode()) % _PARTS].append(row)
+        for part, file in zip(parts, self._files, strict=True):
+            if part:
+                marshal.dump(part, file)
+        self._waiting = []
+
+
+@dataclass
+class _Known:
+    """Ids of the log and of the item list, to see whether they speak of the same items."""
+
+    logged: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+
+    def mismatch(self, source: str) -> Iterator[BadRow]:
+        """Says where the two lists differ too much to be of one shop."""
+        if not self.logged or not self.listed:
+            return
+        common = len(self.logged & self.listed)
+        if common < _FEW * len(self.logged):
+            stranger = min(self.logged - self.listed)
+            yield BadRow(
+                source,
+                0,
+                f"the item list does not match the log: it has {common} of the {len(self.logged)} items taken, "
+                f"and not {stranger!r}; ids must be written alike in both",
+            )
+
+
+def _read_log(table: Table, log: UserRows, known: _Known, now: float) -> Iterator[BadRow]:
+    parse = log_parser(table, now)
+    count = 0
+    for row in table.rows():
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        line, values = row
+        try:
+            parsed = parse(line, values)
+        except ValueError as error:
+            yield BadRow(table.name, line, str(error))
+            continue
+        if parsed[3]:
+            if parsed[3] in known.seen:
+                yield BadRow(table.name, line, f"repeats event {parsed[3]}")
+                continue
+            known.seen.add(parsed[3])
+        known.logged.add(parsed[1].item)
+        log.add(parsed)
+        count += 1
+    if not count:
+        yield BadRow(table.name, 0, "holds no event")
+
+
+def _read_items(table: Table, known: _Known) -> Iterator[Example | BadRow]:
+    parse = item_parser(table)
+    count = 0
+    for row in table.rows():
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        line, values = row
+        try:
+            item: Item = parse(values)
+        except ValueError as error:
+            yield BadRow(table.name, line, str(error))
+            continue
+        if item.id in known.listed:
+            yield BadRow(table.name, line, f"repeats item {item.id}; its first row holds")
+            continue
+        known.listed.add(item.id)
+        count += 1
+        yield item_example(item, f"{table.name} line {line}")
+    if not count:
+        yield BadRow(table.name, 0, "holds no item")
+
+
+def _spilled(path: Path) -> Iterator[_Row]:
+    with path.open("rb") as stream:
+        while True:
+            try:
+                yield from marshal.load(stream)
+            except EOFError:
+                return
+
+
+def _by_user(rows: Iterable[_Row]) -> Iterator[tuple[str, list[Raw], dict[str, str]]]:
+    users: dict[str, tuple[list[Raw], dict[str, str]]] = {}
+    for user, item, event, weight, time, quantity, context in rows:
+        there = users.get(user)
+        if there is None:
+            there = users[user] = ([], {})
+        there[0].append(Raw(item, event, weight, time, quantity))
+        there[1].update(context)
+    for user, (events, context) in users.items():
+        yield user, events, context
