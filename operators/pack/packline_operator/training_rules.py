@@ -24,7 +24,7 @@ def training_to_start(observed: Observed, now: datetime) -> StartRun | None:
     # A run that failed must not be named again: the end of the last one makes the next one's id.
     suffix = f"-{int(last.timestamp())}" if last else ""
     fresh = fresh_corrections(observed)
-    if triggers.corrections is not None and observed.monitored is not None and fresh >= triggers.corrections:
+    if triggers.corrections and observed.monitored is not None and fresh >= triggers.corrections:
         reason = f"{fresh} new corrections"
         return StartRun(f"{observed.name}-c{observed.monitored.corrections}{suffix}", RunKind.TRAIN, reason)
     due = schedule_due(observed, now)
@@ -98,7 +98,7 @@ def training_outlook(observed: Observed, now: datetime) -> str:
     if pack.spec.paused:
         return "Paused: no training."
     triggers, parts = pack.spec.training.triggers, []
-    if triggers.corrections is not None and observed.monitored is not None:
+    if triggers.corrections and observed.monitored is not None:
         missing = triggers.corrections - fresh_corrections(observed)
         parts.append(f"after {missing} more corrections" if missing > 0 else "for the corrections that came in")
     upcoming = schedule_next(observed)

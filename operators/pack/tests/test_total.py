@@ -119,11 +119,11 @@ STATUSES = st.builds(
     schedule_since=st.none() | TIMES,
 )
 PERCENTS = st.sampled_from(["0%", "1%", "100%"])
-DURATIONS = st.sampled_from(["0s", "1m", "999999999d"])
+DURATIONS = st.sampled_from(["0s", "1m", "99999999d"])
 ROLLOUTS = st.fixed_dictionaries(
     {
         "shadow": DURATIONS,
-        "steps": st.sampled_from([[], [{"weight": 10, "hold": "999999999d"}], [{"weight": 1}, {"weight": 99}]]),
+        "steps": st.sampled_from([[], [{"weight": 10, "hold": "99999999d"}], [{"weight": 1}, {"weight": 99}]]),
         "minRequests": st.sampled_from([0, 1, 200]),
         "maxHold": DURATIONS,
         "watch": DURATIONS,
