@@ -23,7 +23,17 @@ def wait_served(settings: Settings, *applications: str, timeout: float = 120.0) 
     """
     deadline = time.monotonic() + timeout
     FleetApi.of(settings).wait_running(*applications, timeout=timeout)
-    with open_channel(settings.address, retries=False) as channel:
+    wait_answered(settings.address, *applications, timeout=deadline - time.monotonic())
+
+
+def wait_answered(address: str, *applications: str, timeout: float = 120.0) -> None:
+    """Waits until each application answers a health check at an ingress, whatever Serve's own API says.
+
+    Raises:
+        Unavailable: It took longer than `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    with open_channel(address, retries=False) as channel:
         health = HealthStub(channel)
         for application in applications:
             while True:
