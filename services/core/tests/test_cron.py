@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from packline_core.cron import check_schedule
 
 _NUMBER = st.integers(0, 33).map(str)
-_VALUE = _NUMBER | st.sampled_from(
-    ["SUN", "mon", "TUE", "SAT", "JAN", "feb", "APR", "DEC", "04", "07", "30", "31", "L", "LW", "5L", "1#2", "2"]
-)
+_NAMES = ("SUN", "mon", "TUE", "SAT", "JAN", "feb", "APR", "DEC", "04", "07", "30", "31", "L", "LW", "5L", "1#2", "2")
+_VALUE = _NUMBER | st.sampled_from(_NAMES)
 _SPAN = st.just("*") | st.tuples(_VALUE, _VALUE).map("-".join)
 _FIELD = st.lists(_VALUE | _SPAN | st.tuples(_SPAN, _NUMBER).map("/".join), min_size=1, max_size=3).map(",".join)
 
