@@ -17,6 +17,10 @@ Times = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
+K = 10
+RECALL, NDCG = f"recall_at_{K}", f"ndcg_at_{K}"
+"""Names of the metrics, over the whole catalogue; MLflow takes no `@`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
