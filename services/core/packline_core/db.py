@@ -21,7 +21,7 @@ from alembic import command
 from alembic import context as alembic_context
 from alembic.config import Config
 from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from packline_core.errors import PacklineError, StorageFull, Unavailable
@@ -88,9 +88,13 @@ def create_engine(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Engine:
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A transaction that sees one state of the database and changes nothing."""
-    with _in_words(engine), engine.connect() as connection, connection.begin() as transaction:
-        yield connection
-        transaction.rollback()
+    # In SQLite's WAL mode that is so anyway; PostgreSQL would give each statement a state of its own.
+    snapshot = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with _in_words(engine), engine.connect() as connection:
+        connection.execution_options(**snapshot)
+        with connection.begin() as transaction:
+            yield connection
+            transaction.rollback()
 
 
 @contextmanager
@@ -156,18 +160,27 @@ def _in_words(engine: Engine) -> Iterator[None]:
         raise translated from error
 
 
+# SQLite tells its errors by words alone; PostgreSQL's words are in its administrator's language, its codes are not.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOCKED = {"55P03", "40P01"}
+_FULL = {"53100"}
+_AWAY = {"53300", "57P01", "57P02", "57P03"}
+
+
 def _translated(error: DBAPIError, where: str) -> PacklineError | None:
-    words = str(error.orig).lower()
-    if "locked" in words or "lock timeout" in words or "deadlock" in words:
+    words, code = str(error.orig).lower(), getattr(error.orig, "sqlstate", "")
+    if "database is locked" in words or code in _LOCKED:
         return Unavailable(
             f"the database {where} is locked by another process; nothing was written, try again",
             reason="DATABASE_LOCKED",
         )
-    if "disk is full" in words or "no space left" in words or "could not extend file" in words:
+    if "disk is full" in words or code in _FULL:
         return StorageFull(
             f"the disk of the database {where} is full; nothing was written. Free space and try again",
             reason="DATABASE_FULL",
         )
-    if error.connection_invalidated or "unable to open" in words or "connection refused" in words:
+    # A connection that was never made, or that broke, has no code.
+    away = code in _AWAY or (code is None and isinstance(error, OperationalError))
+    if away or error.connection_invalidated or "unable to open" in words:
         return Unavailable(f"the database {where} cannot be reached: {error.orig}", reason="DATABASE_UNREACHABLE")
     return None

@@ -1,7 +1,8 @@
 """Objects: bundles, data and payloads below one fsspec URL, a folder or S3, named by their content.
 
 Nothing is ever seen half written: on a disk a file or folder is written beside its place and renamed into it; on an
-object store an object appears whole, and a folder counts as there when its last file is.
+object store an object appears whole, and a folder counts as there when its last file is; that file goes first when the
+folder is removed.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-import fsspec
-
 from packline_core.bundle import MANIFEST, bytes_digest, file_sha256
-from packline_core.errors import NotFound, StorageFull, is_disk_full
+from packline_core.errors import NotFound
+from packline_core.filesystem import abort_uploads, answering, is_local, open_filesystem, storage_error
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class ObjectStore:
     """
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        self._fs, self._root = fsspec.url_to_fs(url, **(options or {}))
+        self._fs, self._root = open_filesystem(url, options)
         self._url = url.rstrip("/")
-        self._local = self._fs.protocol == "file" or "file" in self._fs.protocol
+        self._local = is_local(self._fs)
 
     def uri(self, name: str) -> str:
         """The fsspec URL of an object or folder."""
@@ -91,23 +91,28 @@ class ObjectStore:
         with self._placed(name) as target:
             for path in paths:
                 place = f"{target}/{path.relative_to(folder).as_posix()}"
-                self._fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+                if self._local:
+                    Path(place).parent.mkdir(parents=True, exist_ok=True)
                 # Whole files alone: a stream that breaks off would leave an object that looks complete.
                 self._fs.put_file(str(path), place)
         return name
 
     def exists(self, name: str) -> bool:
-        """Whether an object or folder of that name is there."""
-        return bool(self._fs.exists(self._path(name)))
+        """Whether an object or folder of that name is there. Raises `Unavailable`, as every method does where an
+        object store elsewhere does not answer.
+        """
+        with answering(self._fs, self._url):
+            return bool(self._fs.exists(self._path(name)))
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """An object as a stream. Raises `NotFound`."""
         try:
-            stream = self._fs.open(self._path(name), "rb")
+            with answering(self._fs, self._url):
+                stream = self._fs.open(self._path(name), "rb")
         except FileNotFoundError:
             raise self._missing(name) from None
-        with stream:
+        with answering(self._fs, self._url, files=False), stream:
             yield stream
 
     def get(self, name: str) -> bytes:
@@ -117,16 +122,15 @@ class ObjectStore:
 
     def get_folder(self, name: str, target: Path) -> None:
         """Copies a folder into `target`, which appears whole or not at all. Raises `NotFound`, `StorageFull`."""
-        root = self._path(name)
-        paths = [str(path) for path in self._fs.find(root)]
+        paths = self._below(self._path(name))
         if not paths:
             raise self._missing(name)
         temporary = target.with_name(f"{_TEMPORARY}{uuid4().hex}")
         try:
             for path in paths:
-                place = temporary / path[len(root) + 1 :]
+                place = temporary / path
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with self._fs.open(path, "rb") as source, place.open("wb") as stream:
+                with self.open(f"{name}/{path}") as source, place.open("wb") as stream:
                     shutil.copyfileobj(source, stream, _CHUNK)
             _rename_folder(temporary, target)
         except OSError as error:
@@ -137,13 +141,22 @@ class ObjectStore:
     def delete(self, name: str) -> None:
         """Removes an object or a folder; one that is not there is no error."""
         path = self._path(name)
-        if self._fs.exists(path):
-            self._fs.rm(path, recursive=True)
+        if self._local and Path(path).is_dir():
+            going = Path(path).with_name(f"{_TEMPORARY}{uuid4().hex}")
+            with suppress(FileNotFoundError):  # whoever removes it at the same time is welcome to
+                Path(path).rename(going)
+            shutil.rmtree(going, ignore_errors=True)
+            return
+        with answering(self._fs, self._url):
+            for found in sorted(self._find(path), key=lambda found: not found.endswith(f"/{MANIFEST}")):
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(found)
 
     def remove_unfinished(self, area: str, before: datetime) -> int:
         """Removes what a killed process left half written and nobody has touched since `before`; returns how many."""
         if not self._local:
-            return 0
+            with answering(self._fs, self._url):
+                return abort_uploads(self._fs, self._path(area), before)
         count = 0
         for path in list(Path(self._path(area)).rglob(f"{_TEMPORARY}*")):
             try:
@@ -160,15 +173,22 @@ class ObjectStore:
 
     def names(self, area: str) -> Iterator[str]:
         """The names of all objects of an area, files of folders included."""
-        root = self._path(area)
-        for path in self._fs.find(root):
+        for path in self._below(self._path(area)):
             if _TEMPORARY not in path:
-                yield f"{area}/{path[len(root) + 1 :]}"
+                yield f"{area}/{path}"
 
     def _path(self, name: str) -> str:
         if ".." in name.split("/") or name.startswith("/"):
             raise NotFound(f"{name!r} is no name of an object", reason="OBJECT_NOT_FOUND")
         return f"{self._root.rstrip('/')}/{name}"
+
+    def _find(self, root: str) -> list[str]:
+        with answering(self._fs, self._url):
+            return [str(path) for path in self._fs.find(root)]
+
+    def _below(self, root: str) -> list[str]:
+        """Paths of files within a folder; an object named as the folder itself is some tool's mark of it."""
+        return [path[len(root) + 1 :] for path in self._find(root) if path.rstrip("/") != root]
 
     def _missing(self, name: str) -> NotFound:
         return NotFound(f"{self.uri(name)} is not in the store", reason="OBJECT_NOT_FOUND", object=name)
@@ -177,7 +197,8 @@ class ObjectStore:
     def _placed(self, name: str) -> Iterator[str]:
         final = self._path(name)
         if not self._local:
-            yield final
+            with answering(self._fs, self._url, writing=True):
+                yield final
             return
         parent = Path(final).parent
         temporary = parent / f"{_TEMPORARY}{uuid4().hex}"
@@ -221,10 +242,3 @@ def _flush_entry(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def storage_error(error: OSError, where: str) -> Exception:
-    """`StorageFull` where that is what an error means, else the error itself."""
-    if is_disk_full(error):
-        return StorageFull(f"{where} is full; nothing was half written. Free space and try again", where=where)
-    return error

