@@ -18,7 +18,7 @@ _MILLISECONDS = 100_000_000_000
 _FUTURE = 300  # seconds that clocks may differ
 _NOBODY = frozenset({"", "-1", "nan", "null", "none", "n/a", "na"})
 _FORMATS = ("%m/%d/%Y %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%Y%m%d")
-_LONGEST_ID = 512
+_LONGEST_ID = 200
 
 Row = Sequence[Any]
 # User, what it did, context, and the row's own id where the log has one.

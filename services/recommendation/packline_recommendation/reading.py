@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from packline_core.task import BadRow, Example
+from packline_core.task import BadRow, Example, State
 
 from packline_recommendation.events import Raw, newest_apart, settled
 from packline_recommendation.examples import (
@@ -27,6 +27,7 @@ from packline_recommendation.examples import (
     next_example,
 )
 from packline_recommendation.parsing import Parsed, is_item_list, is_log, item_parser, log_parser
+from packline_recommendation.state import PackState
 from packline_recommendation.tables import Table, open_tables
 
 _PARTS = 128
@@ -88,6 +89,42 @@ def user_examples(
     if newest:
         query = Query(user, before[-LONGEST_HISTORY:], hidden, context, newest[0].time)
         yield next_example(query, newest, source)
+
+
+def questions(source: Path, now: float) -> Iterator[Example | BadRow]:
+    """Reads logs as what is to be predicted: of each user, all its events, with nothing but its id to go by.
+
+    Args:
+        source: As for `read_folder`.
+        now: Seconds since 1970.
+    """
+    with TemporaryDirectory(prefix="packline-log-") as folder:
+        log = UserRows(Path(folder))
+        for table in open_tables(source):
+            if isinstance(table, BadRow):
+                yield table
+            elif is_log(table):
+                yield from _read_log(table, log, _Known(), now)
+        for user, rows, context in log.users():
+            events, _ = settled(rows)
+            if events:
+                yield next_example(Query(user, (), (), context), events, f"user {user}")
+
+
+def recorded_examples(state: State) -> Iterator[Example | BadRow]:
+    """What a Pack's state holds: the events of each user that it was told of, and its item list."""
+    pack = PackState(state)
+    try:
+        for _, item in pack.listed():
+            yield item_example(item, "recorded")
+        with TemporaryDirectory(prefix="packline-log-") as folder:
+            log = UserRows(Path(folder))
+            for told in pack.events():
+                log.add((told.user, told.raw, told.context, ""))
+            for user, rows, context in log.users():
+                yield from user_examples(user, rows, context, "recorded", key="recorded")
+    finally:
+        pack.close()
 
 
 class UserRows:

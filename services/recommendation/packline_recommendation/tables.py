@@ -132,10 +132,9 @@ def _suffix(path: Path) -> str:
 def _header(path: Path) -> Sequence[str]:
     if path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            names: Sequence[str] = file.schema_arrow.names
-            return names
+            return [str(name) for name in file.schema_arrow.names]
     with _opened(path) as stream:
-        header = next(_reader(path, stream), None)
+        header: Sequence[str] | None = next(_reader(path, stream), None)
     if not header:
         raise InvalidInput("it is empty")
     return header

@@ -1,0 +1,123 @@
+"""All items that may be recommended: those of the bundle, in the order of its model, and those that came since.
+
+A catalogue is a picture of one moment and never changes; masks over it are made once for each condition.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from packline_recommendation.asking import Condition
+from packline_recommendation.examples import Item
+from packline_recommendation.known import Known
+
+Mask = npt.NDArray[np.bool_]
+_MASKS = 64
+
+
+class Attributes:
+    """The attributes of a bundle's items, coded.
+
+    Args:
+        texts: Each item's as JSON.
+    """
+
+    def __init__(self, texts: pa.Array) -> None:
+        self._codes: dict[str, npt.NDArray[np.int32]] = {}
+        self._values: dict[str, dict[str, int]] = {}
+        count = len(texts)
+        for row, text in enumerate(texts.to_pylist()):
+            if text == "{}":
+                continue
+            for name, value in json.loads(text).items():
+                if name not in self._codes:
+                    self._codes[name], self._values[name] = np.zeros(count, np.int32), {}
+                values = self._values[name]
+                self._codes[name][row] = values.setdefault(value, len(values) + 1)
+
+    def mask(self, condition: Condition, count: int) -> Mask:
+        """Which items satisfy a condition."""
+        codes = self._codes.get(condition.attribute)
+        if codes is None:
+            return np.full(count, condition.exclude)
+        values = self._values[condition.attribute]
+        wanted = [values[value] for value in condition.values if value in values]
+        mask: Mask = np.isin(codes, wanted) != condition.exclude
+        return mask
+
+
+class Catalogue:
+    """Items by place: those of the bundle first.
+
+    Args:
+        known: The bundle's.
+        attributes: Of the bundle's items.
+        listed: The Pack's item list since; outweighs the bundle.
+        strangers: Ids that events named and no list.
+    """
+
+    def __init__(
+        self, known: Known, attributes: Attributes, listed: Mapping[str, Item], strangers: Sequence[str] = ()
+    ) -> None:
+        self._known, self._attributes, self._listed = known, attributes, listed
+        self.modelled = len(known.items)
+        self._changed = {place: item for name, item in listed.items() if (place := known.items.find(name)) >= 0}
+        new = [name for name in listed if known.items.find(name) < 0]
+        self._new = [*new, *(name for name in strangers if name not in listed)]
+        self._places = {name: self.modelled + place for place, name in enumerate(self._new)}
+        self._masks: OrderedDict[Condition, Mask] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.modelled + len(self._new)
+
+    def place(self, name: str) -> int:
+        """Where an item stands; -1 where it is unknown."""
+        found = self._places.get(name)
+        return self._known.items.find(name) if found is None else found
+
+    def name(self, place: int) -> str:
+        """The id of the item at a place."""
+        return self._known.items[place] if place < self.modelled else self._new[place - self.modelled]
+
+    def text(self, place: int) -> str:
+        """What it is called."""
+        item = self._changed.get(place)
+        if item is None and place < self.modelled:
+            text: str = self._known.texts[place].as_py()
+            return text
+        item = item or self._listed.get(self._new[place - self.modelled])
+        return item.text if item else ""
+
+    def mask(self, conditions: Sequence[Condition]) -> Mask:
+        """Which items satisfy all conditions; a new array."""
+        allowed = np.ones(len(self), np.bool_)
+        for condition in conditions:
+            allowed &= self._cached(condition, self._mask)
+        return allowed
+
+    def _cached(self, condition: Condition, make: Callable[[Condition], Mask]) -> Mask:
+        with self._lock:
+            mask = self._masks.get(condition)
+            if mask is None:
+                mask = self._masks[condition] = make(condition)
+                if len(self._masks) > _MASKS:
+                    self._masks.popitem(last=False)
+            else:
+                self._masks.move_to_end(condition)
+            return mask
+
+    def _mask(self, condition: Condition) -> Mask:
+        mask = self._attributes.mask(condition, self.modelled)
+        for place, item in self._changed.items():
+            mask[place] = condition.holds(item.attributes)
+        empty: Mapping[str, str] = {}
+        new = [condition.holds(i.attributes if (i := self._listed.get(name)) else empty) for name in self._new]
+        return np.concatenate([mask, np.asarray(new, np.bool_)])
