@@ -67,6 +67,7 @@ class Actor:
         apply_serving: Takes a Pack's application into the fleet's configuration, or out of it.
         remove: Lets a Pack's declaration go.
         die_after: See `DIE_AFTER`; 0 means never.
+        guard: Called before each action; raises `PacklineError` where this loop must not act any more.
     """
 
     def __init__(
@@ -75,13 +76,16 @@ class Actor:
         monitoring: Monitoring,
         apply_serving: Callable[[str, ApplyServing], None],
         remove: Callable[[str], None],
+        *,
         die_after: int = 0,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._training = training
         self._monitoring = monitoring
         self._apply_serving = apply_serving
         self._remove = remove
         self._die_after = die_after
+        self._guard = guard
         self._done = 0
 
     def act(self, pack: str, actions: Sequence[Action], failures: Failures, now: datetime) -> bool:
@@ -107,6 +111,7 @@ class Actor:
         return done
 
     def _do(self, pack: str, action: Action) -> None:
+        self._guard()
         _log.info("%s: %s", pack, _name(action))
         match action:
             case RegisterPack(manifest_json):

@@ -7,6 +7,7 @@ from datetime import datetime
 from packline_operator.domain import Condition, Observed
 from packline_operator.facts import RunState, SlotState
 from packline_operator.moves import Move
+from packline_operator.placing import obstacle
 from packline_operator.reasons import Reason
 from packline_operator.training_rules import newest_training
 
@@ -44,6 +45,8 @@ def _ready(observed: Observed) -> _Told:
         return "False", Reason.DELETING, "The Pack is being deleted."
     if observed.manifest is None:
         return "False", Reason.MANIFEST_UNREADABLE, observed.unreadable
+    if (found := obstacle(observed)) is not None:
+        return "False", found.reason, found.message
     if observed.registry is None and not observed.unreachable:
         trouble = "; ".join(observed.failures.values())
         return "False", Reason.NOT_REGISTERED, trouble or "The base model is being registered."
@@ -102,6 +105,8 @@ def _trained(observed: Observed) -> _Told:
 def _reconciled(observed: Observed) -> _Told:
     if observed.unreachable:
         return "False", Reason.PEER_UNREACHABLE, "; ".join(observed.unreachable.values())
+    if (found := obstacle(observed)) is not None:
+        return "False", found.reason, found.message
     if observed.failures:
         return "False", Reason.ACTION_FAILED, "; ".join(observed.failures.values())
     return "True", Reason.DONE, "All that was decided is done."

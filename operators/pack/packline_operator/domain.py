@@ -12,7 +12,7 @@ from typing import Any
 
 from packline_core.manifest import Pack
 
-from packline_operator.facts import Decision, DecisionKind, Monitored, Peer, Registry, RunKind, Serving
+from packline_operator.facts import Decision, DecisionKind, Monitored, Peer, Pool, Registry, RunKind, Serving
 from packline_operator.reasons import Reason
 
 
@@ -85,6 +85,8 @@ class Observed:
         unreachable: Peers that did not answer, and with what.
         failures: Actions that failed when last tried -> why.
         new_base: A newer base model in the catalogue; empty where there is none.
+        pools: Of the fleet, by name; None where they are not known.
+        limit: How many Packs the fleet carries, where older ones leave no room for this one; else 0.
     """
 
     name: str
@@ -99,6 +101,8 @@ class Observed:
     unreachable: Mapping[Peer, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     new_base: str = ""
+    pools: Mapping[str, Pool] | None = None
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,19 @@ class Monitored:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """What one pool offers.
+
+    Attributes:
+        gpus: Of its best node; None where that is not known.
+        nodes: How many nodes it may have; None where that is not known.
+    """
+
+    gpus: float | None = None
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """What Serve says of one Pack's application.
 

@@ -7,7 +7,7 @@ anywhere finds on its next pass what is left to do, and tells what it had not to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,8 @@ from packline_operator.reconcile import reconcile
 from packline_operator.status_json import status_from_json, status_to_json
 
 _log = logging.getLogger(__name__)
+# What one Ray carries well, most of them asleep; more Packs are more fleets.
+MAX_PACKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,24 @@ class Pass:
         acted: Whether anything was done, and so may have led to more.
         settled: Whether nothing is under way.
         fleet_error: Why the fleet's configuration could not be read.
+        moving: The Packs of which something was done, or is told differently than before.
+        waiting: The Packs of which something is under way.
     """
 
     acted: bool
     settled: bool
     fleet_error: PacklineError | None = None
+    moving: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the look at one Pack came to."""
+
+    acted: bool = False
+    settled: bool = False
+    changed: bool = False
 
 
 class Loop:
@@ -50,6 +65,8 @@ class Loop:
         monitoring: The monitoring service.
         clock: The time, UTC-aware.
         die_after: See `act.DIE_AFTER`.
+        guard: See `act.Actor`.
+        max_packs: How many Packs the fleet carries; the oldest have the places.
     """
 
     def __init__(
@@ -61,6 +78,8 @@ class Loop:
         monitoring: Monitoring,
         clock: Callable[[], datetime],
         die_after: int = 0,
+        guard: Callable[[], None] = lambda: None,
+        max_packs: int = MAX_PACKS,
     ) -> None:
         self._source = source
         self._fleet = fleet
@@ -69,18 +88,27 @@ class Loop:
         self._clock = clock
         self._failures: dict[str, Failures] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
-        self._actor = Actor(training, monitoring, self._apply_serving, source.remove, die_after)
+        self._max_packs = max_packs
+        self._guard = guard
+        self._actor = Actor(training, monitoring, self._apply_serving, source.remove, die_after=die_after, guard=guard)
 
-    def run_pass(self) -> Pass:
-        """Looks at every Pack once."""
+    def run_pass(self, only: Container[str] | None = None) -> Pass:
+        """Looks at every Pack once, or at those that are named."""
         declared = self._source.declared()
         view = self._view({pack.name for pack in declared})
         self._failures = {pack.name: self._failures.get(pack.name, Failures()) for pack in declared}
-        ones = [self._guarded(pack, view) for pack in declared]
+        late = {pack.name for pack in declared[self._max_packs :]}
+        looks = {
+            pack.name: self._guarded(pack, view, self._max_packs if pack.name in late else 0)
+            for pack in declared
+            if only is None or pack.name in only
+        }
         return Pass(
-            acted=any(one.acted for one in ones),
-            settled=all(one.settled for one in ones),
-            fleet_error=view if isinstance(view, PacklineError) else None,
+            acted=any(look.acted for look in looks.values()),
+            settled=all(look.settled for look in looks.values()),
+            fleet_error=view if isinstance(view, PacklineError) else view.trouble,
+            moving=frozenset(name for name, look in looks.items() if look.acted or look.changed),
+            waiting=frozenset(name for name, look in looks.items() if not look.settled),
         )
 
     def _view(self, declared: set[str]) -> FleetView | PacklineError:
@@ -95,19 +123,20 @@ class Loop:
             _log.info("the fleet's configuration is put right%s", f"; out: {sorted(strangers)}" if strangers else "")
             self._configs = {name: config for name, config in self._configs.items() if name in declared}
             try:
+                self._guard()
                 self._fleet.put(self._configs)
             except PacklineError as error:
                 _log.warning("the fleet does not take its configuration: %s", error.message)
         return view
 
-    def _guarded(self, declared: Declared, view: FleetView | PacklineError) -> Pass:
+    def _guarded(self, declared: Declared, view: FleetView | PacklineError, limit: int) -> _Look:
         try:
-            return self._one(declared, view)
+            return self._one(declared, view, limit)
         except Exception:  # whatever one Pack's files or peers do, the other Packs have their turn
             _log.exception("%s: this pass failed", declared.name)
-            return Pass(acted=False, settled=False)
+            return _Look()
 
-    def _one(self, declared: Declared, view: FleetView | PacklineError) -> Pass:
+    def _one(self, declared: Declared, view: FleetView | PacklineError, limit: int) -> _Look:
         name, now = declared.name, self._clock()
         failures = self._failures[name]
         status = status_from_json(self._source.status(name))
@@ -119,6 +148,7 @@ class Loop:
             fleet=view,
             failures=failures.told(),
             now=now,
+            limit=limit,
         )
         outcome = reconcile(observed, now)
         acted = self._actor.act(name, outcome.actions, failures, now)
@@ -129,7 +159,7 @@ class Loop:
         except PacklineError as error:
             # A full disk must not stop the loop: what is true lies in the registry, and is told once there is room.
             _log.warning("%s: its status cannot be written: %s", name, error.message)
-        return Pass(acted, _settled(outcome.status))
+        return _Look(acted, _settled(outcome.status), outcome.status != status)
 
     def _apply_serving(self, pack: str, action: ApplyServing) -> None:
         configs = {name: config for name, config in self._configs.items() if name != pack}

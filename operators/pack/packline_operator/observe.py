@@ -27,6 +27,7 @@ def observe(
     fleet: FleetView | PacklineError,
     failures: Mapping[str, str],
     now: datetime,
+    limit: int = 0,
 ) -> Observed:
     """Looks at one Pack.
 
@@ -38,8 +39,11 @@ def observe(
         fleet: Serve's view of all Packs, or why there is none.
         failures: Actions that failed when last tried -> why.
         now: The time.
+        limit: See `Observed.limit`.
     """
     unreachable: dict[Peer, str] = {}
+    pools = None if isinstance(fleet, PacklineError) else fleet.pools
+    fleet = fleet.trouble or fleet if isinstance(fleet, FleetView) else fleet
 
     def ask(peer: Peer, question: Callable[[], _T]) -> _T | None:
         try:
@@ -67,6 +71,8 @@ def observe(
         serving=serving,
         unreachable=unreachable,
         failures=failures,
+        pools=pools,
+        limit=limit,
     )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from packline_core.errors import PacklineError
 from packline_core.manifest import Pack
 
-from packline_operator.facts import Serving
+from packline_operator.facts import Pool, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class PackSource(Protocol):
     """Where Packs are declared and told of."""
 
     def declared(self) -> Sequence[Declared]:
-        """Every Pack that there is."""
+        """Every Pack that there is, oldest first."""
 
     def status(self, name: str) -> Mapping[str, Any] | None:
         """What was written last; None before anything was."""
@@ -51,10 +52,14 @@ class FleetView:
     Attributes:
         packs: By name, those that have a configuration or that Serve still knows.
         current: Whether everything beside the Packs (services, ports, servicers) is as wanted.
+        pools: By name; None where they are not known.
+        trouble: Why nobody can say what became of the configuration; then only `config` of each Pack is known.
     """
 
     packs: Mapping[str, Serving]
     current: bool
+    pools: Mapping[str, Pool] | None = None
+    trouble: PacklineError | None = None
 
 
 class FleetPort(Protocol):

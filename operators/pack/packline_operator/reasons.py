@@ -14,6 +14,9 @@ class Reason(StrEnum):
     PEER_UNREACHABLE = "PeerUnreachable"
     ACTION_FAILED = "ActionFailed"
     DONE = "Done"
+    POOL_MISSING = "PoolMissing"
+    POOL_TOO_SMALL = "PoolTooSmall"
+    FLEET_FULL = "FleetFull"
 
     # Serving.
     RUNNING = "Running"

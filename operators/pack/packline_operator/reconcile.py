@@ -11,6 +11,7 @@ from datetime import datetime
 from packline_operator.domain import Action, ApplyServing, ForgetPack, Observed, Outcome, RegisterPack, RemovePack
 from packline_operator.facts import Peer
 from packline_operator.moves import Move
+from packline_operator.placing import obstacle, placed
 from packline_operator.reasons import Reason
 from packline_operator.rollout import next_move
 from packline_operator.serving import application, differences, digest
@@ -37,17 +38,21 @@ def reconcile(observed: Observed, now: datetime) -> Outcome:
     applied = before
     found: tuple[str, ...] = ()
     if pack is not None:
-        silent = Peer.TRAINING in observed.unreachable
+        blocked = obstacle(observed) is not None
+        served = observed.serving is not None and observed.serving.config is not None
+        silent = Peer.TRAINING in observed.unreachable or (blocked and not served)
         if not silent and (registry is None or dict(registry.spec) != _spec(observed)):
             actions.append(RegisterPack(pack.to_json()))
         if registry is not None and observed.serving is not None:
             wanted = application(pack, registry)
+            if blocked:
+                wanted = placed(wanted, observed.serving.config)
             differing = tuple(differences(observed.serving.config, wanted))
-            if differing:
+            if differing and (served or not blocked):
                 actions.append(ApplyServing(wanted))
                 # As it was last seen in place, and wanted so still: then it was not this loop that changed it.
                 found = differing if before == digest(wanted) else ()
-            else:
+            elif not differing:
                 applied = digest(wanted)
         start = training_to_start(observed, now)
         actions += [action for action in (move.action, start) if action is not None]

@@ -10,7 +10,7 @@ from packline_core.config import MONITORING_APPLICATION, TRAINING_APPLICATION
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.schema import Fleet, Network, build_config
 
-from packline_operator.facts import Serving
+from packline_operator.facts import Pool, Serving
 from packline_operator.ports import FleetView
 from packline_operator.serving import differences
 
@@ -23,11 +23,13 @@ class ServeFleet:
     Args:
         api: Of the fleet.
         network: How it is to be reached.
+        pools: What it was started with.
     """
 
-    def __init__(self, api: FleetApi, network: Network) -> None:
+    def __init__(self, api: FleetApi, network: Network, pools: Mapping[str, Pool] | None = None) -> None:
         self._api = api
         self._network = network
+        self._pools = pools
 
     def view(self) -> FleetView:
         """Reads the configuration, and what became of it."""
@@ -44,7 +46,7 @@ class ServeFleet:
         }
         wanted = build_config(Fleet(network=self._network))["applications"]
         found = {name: application.config for name, application in applications.items()}
-        return FleetView(packs, not any(any(differences(found.get(w["name"]), w)) for w in wanted))
+        return FleetView(packs, not any(any(differences(found.get(w["name"]), w)) for w in wanted), self._pools)
 
     def drain(self, seconds: float) -> None:
         """Takes every application out, and waits so long for the calls in flight to end. Raises `Unavailable`."""

@@ -12,7 +12,7 @@ from packline_core.fleet.schema import PackApplication, pack_application
 from packline_core.manifest import Pack
 from packline_core.serving.config import Candidate, Limits, Recording, ServingConfig
 from packline_core.serving.config import Version as Held
-from packline_core.units import parse_percent
+from packline_core.units import parse_gpus, parse_percent
 
 from packline_operator.domain import Observed
 from packline_operator.facts import Phase, Registry, Replica, Slot, SlotState, Version
@@ -34,7 +34,8 @@ def application(pack: Pack, registry: Registry) -> dict[str, Any]:
         limits=Limits(max_queue=spec.serving.max_queue, threads=spec.serving.threads),
     )
     replicas = spec.serving.replicas
-    return pack_application(PackApplication(config, spec.serving.pool, replicas.min, replicas.max))
+    gpus = parse_gpus(spec.serving.gpus)
+    return pack_application(PackApplication(config, spec.serving.pool, replicas.min, replicas.max, gpus))
 
 
 def traffic(registry: Registry, pinned: bool) -> dict[str, int]:

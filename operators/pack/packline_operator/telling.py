@@ -20,6 +20,7 @@ _WARNINGS = frozenset(
     {
         *(Reason.MANIFEST_UNREADABLE, Reason.PEER_UNREACHABLE, Reason.ACTION_FAILED, Reason.SERVING_FAILED),
         *(Reason.SERVING_DIFFERED, Reason.TRAINING_FAILED),
+        *(Reason.POOL_MISSING, Reason.POOL_TOO_SMALL, Reason.FLEET_FULL),
         *(Reason.GATE_RUN_FAILED, Reason.GATE_FAILED, Reason.TOO_LITTLE_TRAFFIC, Reason.DIGEST_REJECTED),
         *(Reason.BUNDLE_REFUSED, Reason.BUNDLE_QUARANTINED, Reason.MORE_ERRORS, Reason.SLOWER),
         *(Reason.LESS_AGREEMENT, Reason.MORE_CORRECTIONS, Reason.ROLLBACK_IMPOSSIBLE),
@@ -27,7 +28,10 @@ _WARNINGS = frozenset(
 )
 # What is told when a condition takes it on. What decisions and runs tell is not told twice.
 _TOLD_BY = {
-    c.READY: {Reason.MANIFEST_UNREADABLE, Reason.DELETING},
+    c.READY: {
+        *(Reason.MANIFEST_UNREADABLE, Reason.DELETING),
+        *(Reason.POOL_MISSING, Reason.POOL_TOO_SMALL, Reason.FLEET_FULL),
+    },
     c.SERVING: {Reason.RUNNING, Reason.SERVING_FAILED},
     c.ROLLED_OUT: {Reason.TOO_LITTLE_TRAFFIC, Reason.WAITS_FOR_APPROVAL, Reason.ROLLBACK_IMPOSSIBLE},
     c.TRAINED: set(),

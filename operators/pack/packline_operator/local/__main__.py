@@ -16,7 +16,7 @@ from packline_core.config import load_settings
 from packline_core.errors import PacklineError
 
 from packline_operator.act import DIE_AFTER
-from packline_operator.local.clock import OFFSET_FILE, Clock
+from packline_operator.clock import OFFSET_FILE, Clock
 from packline_operator.local.lock import only_one
 from packline_operator.local.platform import Platform
 

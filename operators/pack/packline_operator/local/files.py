@@ -17,17 +17,17 @@ class FileSource:
         self._files = files
 
     def declared(self) -> Sequence[Declared]:
-        """Every Pack, those included whose manifest cannot be read: they serve on, and can be deleted."""
+        """Every Pack, oldest first, and those whose manifest cannot be read: they serve on, and can be deleted."""
         scan = self._files.scan()
         readable = [
             Declared(name, stored.generation, stored.pack, deleting=stored.deleting)
-            for name, stored in scan.packs.items()
+            for name, stored in sorted(scan.packs.items(), key=lambda item: item[1].created_at)
         ]
         unreadable = [
             Declared(name, 0, None, error.message, deleting=name in scan.deleting)
             for name, error in scan.unreadable.items()
         ]
-        return [*readable, *unreadable]
+        return [*unreadable, *readable]
 
     def status(self, name: str) -> Mapping[str, Any] | None:
         """What lies in `status.json`."""

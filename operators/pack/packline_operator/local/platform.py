@@ -11,10 +11,11 @@ from typing import NoReturn
 from packline_core.config import Settings
 from packline_core.errors import PacklineError
 from packline_core.fleet.api import FleetApi
-from packline_core.fleet.local_ray import RunningRay, find_ray, start_ray, stop_ray
+from packline_core.fleet.local_ray import RayOptions, RunningRay, find_ray, start_ray, stop_ray
 from packline_core.fleet.schema import Network
 from packline_core.packs import PackFiles
 
+from packline_operator.facts import Pool
 from packline_operator.local.files import FileSource
 from packline_operator.loop import Loop
 from packline_operator.peers import Monitoring, Training
@@ -120,4 +121,5 @@ class Platform:
 
     def _fleet(self, ray: RunningRay) -> ServeFleet:
         api = FleetApi.of(ray.settings(self._settings))
-        return ServeFleet(api, Network(grpc_port=ray.ports.grpc, http_port=ray.ports.http))
+        network = Network(grpc_port=ray.ports.grpc, http_port=ray.ports.http)
+        return ServeFleet(api, network, {name: Pool() for name in RayOptions().pools})

@@ -30,7 +30,7 @@ from packline_core.manifest import parse_pack
 from packline_core.packs import PackFiles
 from packline_core.rpc import call_metadata, open_channel
 from packline_operator.act import DIE_AFTER
-from packline_operator.local.clock import OFFSET_FILE
+from packline_operator.clock import OFFSET_FILE
 
 QUICK = {
     "shadow": "1s",

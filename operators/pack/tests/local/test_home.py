@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packline_core.errors import FailedPrecondition
 from packline_core.packs import PackFiles
-from packline_operator.local.clock import Clock
+from packline_operator.clock import Clock
 from packline_operator.local.files import FileSource
 from packline_operator.local.lock import only_one
 
