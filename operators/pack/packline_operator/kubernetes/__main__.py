@@ -29,7 +29,8 @@ _log = logging.getLogger("packline_operator.kubernetes")
 
 def main() -> int:
     """Runs the operator; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    level = os.environ.get("PACKLINE_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         settings = load_operator_settings()
         client = _client()

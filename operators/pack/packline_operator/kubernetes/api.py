@@ -42,6 +42,10 @@ _BY_STATUS: Mapping[int, type[PacklineError]] = {
 _log = logging.getLogger(__name__)
 
 
+class NamespaceEnds(FailedPrecondition):
+    """The namespace is being deleted: nothing new is made in it."""
+
+
 class Api:
     """A client.
 
@@ -77,9 +81,9 @@ class Api:
                 return items, str(page["metadata"]["resourceVersion"])
             query["continue"] = more
 
-    def create(self, path: str, body: Mapping[str, Any]) -> Object:
-        """Makes an object. Raises `Conflict` where it exists."""
-        return self._write("POST", path, body, "application/json")
+    def create(self, path: str, body: Mapping[str, Any], **query: str) -> Object:
+        """Makes an object. Raises `Conflict` where it exists, `NamespaceEnds` where nothing can be made any more."""
+        return self._write("POST", path, body, "application/json", **query)
 
     def replace(self, path: str, body: Mapping[str, Any]) -> Object:
         """Writes an object whole. Raises `Conflict` where somebody else wrote in between."""
@@ -120,6 +124,9 @@ class Api:
                     return answer
                 metrics.API_ERRORS.labels(method, str(status)).inc()
                 words = f"{method} {path}: {answer.get('message') or status}"
+                causes = (answer.get("details") or {}).get("causes") or []
+                if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+                    raise NamespaceEnds(words, reason="NAMESPACE_ENDS")
                 if status not in _PASSING:
                     raise _BY_STATUS.get(status, PacklineError)(words, reason=f"API_{answer.get('reason') or status}")
                 trouble = Unavailable(words, reason=f"API_{status}")

@@ -20,7 +20,7 @@ from packline_operator.kubernetes.status_schema import STATUS
 from packline_operator.kubernetes.structural import structural
 
 GROUP, VERSION, PLURAL = "packline.dev", "v1alpha1", "packs"
-SHIPPED = ("ocr",)
+SHIPPED = ("ocr", "recommendation")
 _NAME = "^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$"
 _COLUMNS = (
     ("Task", "string", ".spec.task"),

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from packline_core.errors import NotFound, PacklineError
+from packline_core.errors import PacklineError
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.schema import Network
 
@@ -106,13 +106,7 @@ class OpenFleet:
     def _let_go(self) -> None:
         """Where the namespace ends and its fleet is gone, nobody can be asked to forget: its Packs must not hold it."""
         deleting = [pack for pack in self._source.declared() if pack.deleting]
-        if not deleting:
-            return
-        try:
-            ends = "deletionTimestamp" in self._shared.api.get(f"/api/v1/namespaces/{self._namespace}")["metadata"]
-        except NotFound:
-            ends = True
-        for pack in deleting if ends else ():
+        for pack in deleting if deleting and self._source.namespace_ends() else ():
             words = "%s/%s goes with its namespace; what training and monitoring kept of it is not forgotten"
             _log.warning(words, self._namespace, pack.name)
             self._source.remove(pack.name)

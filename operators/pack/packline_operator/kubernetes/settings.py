@@ -7,14 +7,11 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from packline_core.errors import InvalidInput
 
 from packline_operator.act import DIE_AFTER
 from packline_operator.loop import MAX_PACKS
-
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,12 @@ def load_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorS
             raise InvalidInput(f"{name}: {text!r} may name {{name}} and {{namespace}} only", field=name) from None
         return text
 
+    namespaces = environ.get("PACKLINE_NAMESPACES", "").replace(",", " ").split()
     return OperatorSettings(
-        namespaces=tuple(name for name in environ.get("PACKLINE_NAMESPACES", "").replace(",", " ").split() if name),
-        own_namespace=environ.get("PACKLINE_OPERATOR_NAMESPACE") or _pod_namespace() or default.own_namespace,
-        identity=environ.get("PACKLINE_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        namespaces=() if "*" in namespaces else tuple(namespaces),
+        own_namespace=environ.get("POD_NAMESPACE") or default.own_namespace,
+        # A pod's container may be started again while its earlier process still believes that it acts.
+        identity=f"{environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
         lease_seconds=number("PACKLINE_LEASE_SECONDS", default.lease_seconds),
         serve_api=template("PACKLINE_SERVE_API", default.serve_api),
         address=template("PACKLINE_ADDRESS", default.address),
@@ -93,7 +92,3 @@ def load_operator_settings(environ: Mapping[str, str] = os.environ) -> OperatorS
         http_port=int(number("PACKLINE_HTTP_PORT", default.http_port)),
         die_after=int(number(DIE_AFTER, default.die_after)),
     )
-
-
-def _pod_namespace() -> str:
-    return _NAMESPACE_FILE.read_text("ascii").strip() if _NAMESPACE_FILE.is_file() else ""

@@ -11,7 +11,7 @@ from typing import Any
 from packline_core.errors import Conflict, NotFound, PacklineError
 from packline_core.manifest import API_VERSION, KIND, parse_pack
 
-from packline_operator.kubernetes.api import MANAGER, Api, Object
+from packline_operator.kubernetes.api import MANAGER, Api, NamespaceEnds, Object
 from packline_operator.kubernetes.cache import PACKS, Cache
 from packline_operator.kubernetes.status_schema import MAX_TEXT
 from packline_operator.ports import Declared
@@ -95,10 +95,20 @@ class ClusterSource:
                 self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._event(pack, event))
             except Conflict:
                 continue
-            except PacklineError as error:
-                if error.reason != "API_Forbidden" or "being terminated" not in error.message:
-                    raise
+            except NamespaceEnds:
                 return
+
+    def namespace_ends(self) -> bool:
+        """Whether the namespace is being deleted, asked without a right to read namespaces."""
+        about = {"involvedObject": {"namespace": self._namespace}}
+        body = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": MANAGER}, **about}
+        try:
+            self._api.create(f"/api/v1/namespaces/{self._namespace}/events", body, dryRun="All")
+        except NamespaceEnds:
+            return True
+        except PacklineError as error:
+            return isinstance(error, NotFound)
+        return False
 
     def remove(self, name: str) -> None:
         """Lets the finalizer go, and with it the object."""
