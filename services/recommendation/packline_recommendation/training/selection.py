@@ -1,0 +1,185 @@
+"""The course of a trial: every family is trained on what held-out events leave, weighed by them, and trained on all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from packline_core.task import TrainContext
+
+from packline_recommendation.domain import NDCG, RECALL, Items, Log
+from packline_recommendation.training.blending import Candidates, candidates, fit_weights
+from packline_recommendation.training.choosing import best_decay, best_popularity, part_ndcg
+from packline_recommendation.training.factors import text_vectors
+from packline_recommendation.training.families import (
+    BLEND,
+    ITSELF,
+    POPULARITY,
+    TEXT,
+    TEXT_WIDTH,
+    TRANSFORMER,
+    Parameters,
+    linear,
+    text_factors,
+)
+from packline_recommendation.training.learning import Learned, Learner, Share
+from packline_recommendation.training.parts import Constant, Part, Recommender, new_items
+from packline_recommendation.training.popularity import popularity
+from packline_recommendation.training.saved import Linear, saved_linear
+from packline_recommendation.training.unseen import DEFAULT_OFFSET, best_offset
+from packline_recommendation.training.validation import Validation, validation
+
+_LENGTHS = (10, 200)
+_JUDGES = 1500
+_REPEATED = 0.01  # share of held-out items that the user had, below which nobody is offered them again
+_RESERVE = 10.0  # seconds to write results in
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What came out of a trial.
+
+    Attributes:
+        recommender: Trained on the whole log.
+        repeats: Whether items that a user has may come back.
+        recency: Of popularity; see `popularity`.
+        metrics: On held-out events, before the training on the whole log.
+        notes: For people.
+    """
+
+    recommender: Recommender
+    repeats: bool
+    recency: float
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+class Selection:
+    """One trial's training.
+
+    Args:
+        parameters: The trial's.
+        log: What to learn from.
+        items: Texts, in the order of the log's items.
+        seed: Of all chance.
+        context: Time, threads, checkpoints, progress.
+    """
+
+    def __init__(self, parameters: Parameters, log: Log, items: Items, seed: int, context: TrainContext) -> None:
+        self.parameters = parameters
+        self._log = log
+        self._seed = seed
+        self._context = context
+        self._length = int(np.clip(np.quantile(np.diff(log.bounds), 0.95), *_LENGTHS))
+        self._text = text_vectors(items.texts, TEXT_WIDTH, seed)
+        self._learner = Learner(parameters, self._text, seed, context)
+        self._notes: list[str] = []
+
+    def run(self) -> Chosen:
+        """Chooses and trains.
+
+        Raises:
+            InvalidInput: Nothing can be held out.
+            Cancelled: The run was called off.
+        """
+        by = validation(self._log, length=self._length, seed=self._seed)
+        repeats = repeated_share(by) >= _REPEATED
+        recency = best_popularity(by, repeats=repeats)
+        began = time.monotonic()
+        parts = [Part(POPULARITY, Constant(popularity(by.known, recency))), *self._linear_parts(by, repeats=repeats)]
+        # All but the transformer is trained once more on the whole log, which is a little longer.
+        reserve = (time.monotonic() - began) * 1.3 + _RESERVE
+        learned = None
+        if self.parameters.transformer:
+            part, learned = self._transformer(by, reserve, repeats=repeats)
+            parts.append(part)
+        self._context.report(56, "weighing the families", {})
+        found, repeats = self._candidates(parts, by, repeats=repeats)
+        weights = fit_weights(found)
+        metrics = _metrics(found, parts, weights)
+        kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
+        offset = DEFAULT_OFFSET
+        if self._text.any():
+            blend = Recommender([part for part, _ in kept], [weight for _, weight in kept], self._length)
+            offset = best_offset(blend, self._text, by.some(_JUDGES), repeats=repeats)
+        self._tell(by, kept, metrics)
+        again = [self._again(part, recency, learned) for part, _ in kept]
+        new = new_items(self._text, np.bincount(self._log.item, minlength=len(self._log.items)), offset)
+        recommender = Recommender(again, [weight for _, weight in kept], self._length, new)
+        return Chosen(recommender, repeats, recency, metrics, tuple(self._notes))
+
+    def _linear_parts(self, by: Validation, *, repeats: bool) -> list[Part]:
+        """The linear families on what is known, each with the decay that is best."""
+        parts = []
+        names = [*self.parameters.linear, *([ITSELF] if repeats else [])]
+        for place, name in enumerate(names):
+            self._context.report(1 + 14 * place / len(names), f"training {name}", {})
+            parts.append(best_decay(Part(name, self._linear(name, by.known, "chosen")), by, repeats=repeats))
+        if self.parameters.family == BLEND and self._text.any():
+            parts.append(best_decay(Part(TEXT, text_factors(self._text)), by, repeats=repeats))
+        return parts
+
+    def _transformer(self, by: Validation, reserve: float, *, repeats: bool) -> tuple[Part, Learned]:
+        some = by.some(_JUDGES)
+        slot = Share(self._context, self._context.checkpoints / "choosing.json", 0.5, reserve)
+        network, learned = self._learner.choose(
+            by.known, lambda one: part_ndcg(Part(TRANSFORMER, one), some, repeats=repeats)[1], slot, (15, 55)
+        )
+        if slot.done() >= 1:
+            self._notes.append(
+                f"The time was enough for {learned.planned} epochs of the transformer; a larger"
+                " training.budget.maxMinutes gives more."
+            )
+        return Part(TRANSFORMER, network), learned
+
+    def _candidates(self, parts: Sequence[Part], by: Validation, *, repeats: bool) -> tuple[Candidates, bool]:
+        """What to weigh by, and whether it is better to let items come back, where that is a question at all."""
+        without = candidates(parts, by.given, by.targets, repeats=False)
+        if not repeats:
+            return without, False
+        found = candidates(parts, by.given, by.targets, repeats=True)
+        better = found.ndcg(fit_weights(found)) > without.ndcg(fit_weights(without))
+        return (found, True) if better else (without, False)
+
+    def _again(self, part: Part, recency: float, learned: Learned | None) -> Part:
+        """The same part, trained on the whole log."""
+        if part.name == TEXT:
+            return part
+        if part.name == POPULARITY:
+            return replace(part, scorer=Constant(popularity(self._log, recency)))
+        if part.name == TRANSFORMER and learned:
+            slot = Share(self._context, self._context.checkpoints / "repeating.json", 1.0, _RESERVE)
+            return replace(part, scorer=self._learner.repeat(self._log, learned, slot, (65, 95)))
+        self._context.report(60, f"training {part.name} on everything", {})
+        return replace(part, scorer=self._linear(part.name, self._log, "whole"))
+
+    def _linear(self, name: str, log: Log, use: str) -> Linear:
+        def make() -> Linear:
+            return linear(name, log, self.parameters, seed=self._seed, threads=self._context.threads)
+
+        return saved_linear(self._context.checkpoints, f"{use}-{name}", make)
+
+    def _tell(self, by: Validation, kept: Sequence[tuple[Part, float]], metrics: Mapping[str, float]) -> None:
+        total = sum(weight for _, weight in kept)
+        shares = ", ".join(f"{part.name} {weight / total:.0%}" for part, weight in kept)
+        how = "next after one moment in time" if by.by_time else "last"
+        self._notes.append(f"Chosen by what {len(by.given)} users took {how}: NDCG@10 {metrics[NDCG]:.4f} by {shares}.")
+
+
+def repeated_share(by: Validation) -> float:
+    """Share of held-out items that are in their user's history."""
+    had = (by.given.items[by.targets.rows] == by.targets.items[:, None] + 1).any(axis=1)
+    return float(had.mean())
+
+
+def _metrics(found: Candidates, parts: Sequence[Part], weights: Sequence[float]) -> dict[str, float]:
+    """Of the blend, and NDCG@10 of each part alone."""
+    recall, ndcg = found.judge(weights)
+    metrics = {RECALL: float(recall.mean()), NDCG: float(ndcg.mean())}
+    for place, part in enumerate(parts):
+        alone = np.zeros(len(parts))
+        alone[place] = 1
+        metrics[f"{NDCG}_of_{part.name}"] = found.ndcg(alone)
+    return metrics
