@@ -165,11 +165,11 @@ def _likely(found: Candidates) -> npt.NDArray[np.float64]:
         weights = functional.softplus(raw)
         total = (scores @ weights).masked_fill(~there, float("-inf"))
         value = (total.logsumexp(dim=1)[rows] - total[rows, places]).mean() + _PENALTY * weights.square().sum()
-        value.backward()
+        torch.autograd.backward(value)
         return value
 
     if len(rows):
-        optimizer.step(loss)
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
     return np.asarray(functional.softplus(raw).detach().numpy(), dtype=np.float64)
 
 
@@ -191,7 +191,7 @@ def _firsts(stack: Floats, hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool
 def _packed(chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Columns of each row's true values, side by side, and which of them are real."""
     counts = chosen.sum(axis=1)
-    rows, columns = np.nonzero(chosen)
+    _, columns = np.nonzero(chosen)
     width = int(counts.max(initial=1))
     kept = np.zeros((len(chosen), width), dtype=np.int64)
     valid = np.arange(width)[None, :] < counts[:, None]

@@ -104,7 +104,7 @@ class Fitting:
         self._sequences = Sequences(log, network.shape.length)
         # Items that nobody had teach nothing as negatives, and would be pushed away from everybody.
         self._known = np.unique(log.item).astype(np.int64)
-        self._weights = list(network.parameters())
+        self._weights: list[Tensor] = list(network.parameters())
         self._average = [weight.detach().clone() for weight in self._weights]
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
@@ -179,7 +179,7 @@ class Fitting:
         inputs, targets = (torch.from_numpy(array).to(self._device) for array in self._sequences.arrays(batch))
         loss = self._loss(inputs, targets, random)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._weights, _CLIP)
         self._optimizer.step()
         self._step += 1
@@ -196,16 +196,17 @@ class Fitting:
         if len(drawn) > self._recipe.negatives:
             drawn = np.sort(random.choice(drawn, self._recipe.negatives, replace=False, shuffle=False))
         negatives = torch.from_numpy(drawn).to(self._device)
-        own = None, None
-        if self.network.text_in is not None:
-            own = tuple(
-                (torch.rand(found.shape, device=self._device) > _TEXT_ONLY).float() for found in (wanted, negatives)
-            )
-        positive = (states * self.network.vectors(wanted, own[0])).sum(dim=-1)
-        others = states @ self.network.vectors(negatives, own[1]).T
+        positive = (states * self._vectors(wanted)).sum(dim=-1)
+        others = states @ self._vectors(negatives).T
         others = others.masked_fill(negatives[None, :] == wanted[:, None], float("-inf"))
         # Cross entropy with the target in front: log(exp(own) + sum exp(others)) - own.
-        return (torch.logaddexp(positive, others.logsumexp(dim=-1)) - positive).mean()
+        return torch.as_tensor((torch.logaddexp(positive, others.logsumexp(dim=-1)) - positive).mean())
+
+    def _vectors(self, items: Tensor) -> Tensor:
+        """Items' vectors; some by their text alone, so that an item without events is told by its text as well."""
+        if self.network.text_in is None:
+            return self.network.vectors(items)
+        return self.network.vectors(items, (torch.rand(items.shape, device=self._device) > _TEXT_ONLY).float())
 
 
 def save_whole(value: object, path: Path) -> None:

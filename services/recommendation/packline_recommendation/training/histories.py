@@ -32,8 +32,8 @@ class Histories:
     def of(self, chosen: slice | npt.NDArray[np.int64]) -> Histories:
         """Those of some users, without columns in which nobody has an event."""
         items = self.items[chosen]
-        used = (items > 0).any(axis=0)
-        first = int(used.argmax()) if used.any() else len(used) - 1
+        used = np.flatnonzero((items > 0).any(axis=0))
+        first = int(used[0]) if len(used) else items.shape[1] - 1
         return Histories(items[:, first:], self.weights[chosen, first:], self.ages[chosen, first:])
 
     @property

@@ -144,8 +144,10 @@ def prefixes(log: Log, *, decay: float, ahead: float, length: int) -> tuple[spar
         after_columns.append(log.item[later[forward]])
         after_values.append(np.asarray(share, dtype=np.float32))
     shape = (count, len(log.items))
-    past = sparse.csr_matrix((_joined(values), (_joined(rows), _joined(columns))), shape=shape)
-    future = sparse.csr_matrix((_joined(after_values), (_joined(after_rows), _joined(after_columns))), shape=shape)
+    past = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+    future = sparse.csr_matrix(
+        (np.concatenate(after_values), (np.concatenate(after_rows), np.concatenate(after_columns))), shape=shape
+    )
     future.eliminate_zeros()
     return past, future
 
@@ -155,10 +157,6 @@ def basket_steps(log: Log) -> npt.NDArray[np.int64]:
     new = np.ones(len(log), dtype=np.int64)
     new[1:] = (log.user[1:] != log.user[:-1]) | (log.time[1:] != log.time[:-1])
     return new.cumsum()
-
-
-def _joined(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _most_frequent(log: Log) -> npt.NDArray[np.int64]:
@@ -174,7 +172,7 @@ def _inverse(gram: Floats, ridge: float) -> Floats:
     if failed:
         raise ValueError(f"the Gram matrix is not positive definite at {failed}")
     inverse, _ = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-    lower = np.tril(inverse)
+    lower: Floats = np.tril(inverse)
     del inverse
     return lower + np.tril(lower, -1).T
 

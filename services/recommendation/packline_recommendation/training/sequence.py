@@ -102,7 +102,7 @@ class Network(nn.Module):
             items: int64 (…), indices.
             own: float (…), 0 where an item shall be known by its text alone; 1 everywhere where left out.
         """
-        found = self.embedding(items)
+        found: Tensor = self.embedding(items)
         if own is not None:
             found = found * own[..., None]
         return found if self.text_in is None else found + self.text_in(self.text[items])

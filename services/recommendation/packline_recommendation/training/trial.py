@@ -20,7 +20,7 @@ def search_space(base: str) -> SearchSpace:
         parameters={
             "family": Choice(FAMILIES),
             "ridge": Range(0.2, 5.0, log=True),
-            "width": Choice((64, 128)),
+            "width": Choice((64, 128, 256)),
             "blocks": Choice((1, 2)),
             "dropout": Range(0.1, 0.5),
             "learning_rate": Range(5e-4, 2e-3, log=True),
@@ -28,9 +28,9 @@ def search_space(base: str) -> SearchSpace:
         start={
             "family": BLEND,
             "ridge": 1.0,
-            "width": 64,
+            "width": 128,
             "blocks": 1,
-            "dropout": 0.2,
+            "dropout": 0.3,
             "learning_rate": 1e-3,
         },
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from packline_core.errors import Cancelled
 from packline_core.task import Example
-
 from packline_recommendation.domain import Log, sorted_log
 from packline_recommendation.examples import Event, History, Query, history_example, item_example, next_example
 from packline_recommendation.examples import Item as ListedItem

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from packline_recommendation.domain import Log
 from packline_recommendation.training.choosing import part_ndcg
 from packline_recommendation.training.factors import text_vectors
@@ -16,6 +15,7 @@ from packline_recommendation.training.learning import Learner, Share
 from packline_recommendation.training.parts import Constant, Part
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.validation import validation
+
 from services.recommendation.tests.training.helpers import GROUP, World, planted
 
 PARAMETERS = Parameters("blend", 1.0, 16, 1, 0.0, 5e-3)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from packline_core.runtime import Runtime, create_session
-
 from packline_recommendation.training.export import TOLERANCE, largest_difference
 from packline_recommendation.training.factors import text_vectors
 from packline_recommendation.training.families import ITSELF, LINEAR, Parameters, linear, text_factors
@@ -17,6 +16,7 @@ from packline_recommendation.training.histories import Histories, histories
 from packline_recommendation.training.parts import Constant, NewItems, Part, Recommender, new_items
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.sequence import Network, Shape
+
 from services.recommendation.tests.training.helpers import planted
 
 LOG = planted(timed=True)

@@ -14,13 +14,13 @@ from packline_core.bundle import Bundle, seal
 from packline_core.errors import BundleRejected, Cancelled, InvalidInput
 from packline_core.runtime import Runtime, create_session
 from packline_core.task import Example, Trained, Trial
-
 from packline_recommendation.domain import NDCG, RECALL
 from packline_recommendation.examples import Event, History, history_example
 from packline_recommendation.layout import HISTORIES, ITEMS, MODEL, read_settings
 from packline_recommendation.training import export, search_space, train
 from packline_recommendation.training.export import TOLERANCE, largest_difference
 from packline_recommendation.training.output import FILES, PROOF
+
 from services.recommendation.tests.training.helpers import World, examples_of, planted
 
 FAST = {**search_space("popular").start, "width": 16, "learning_rate": 5e-3}
@@ -55,7 +55,7 @@ def test_a_blend_is_chosen_trained_and_exported(start: Bundle, tmp_path: Path) -
     assert 0 < trained.metrics[NDCG] <= trained.metrics[RECALL] <= 1
     folder = tmp_path / "bundle"
     folder.mkdir()
-    export(trained, folder)
+    export(trained, start, folder)
     settings = read_settings(folder)
     assert settings.timed and settings.family == "blend" and settings.newest == log.time[:-1].max()
     assert pq.read_table(folder / ITEMS)["id"].to_pylist() == list(log.items)
@@ -170,7 +170,7 @@ def test_a_graph_that_answers_otherwise_is_not_published(start: Bundle, tmp_path
     np.savez(trained.folder / PROOF, **kept)
     (tmp_path / "bundle").mkdir()
     with pytest.raises(BundleRejected) as error:
-        export(trained, tmp_path / "bundle")
+        export(trained, start, tmp_path / "bundle")
     assert error.value.reason == "PARITY_FAILED"
 
 
@@ -201,5 +201,5 @@ def test_too_little_to_learn_from_is_a_clear_error(
 def test_the_smallest_log_trains(start: Bundle, tmp_path: Path, family: str) -> None:
     trained = run(start, [event("a", "x", "y"), event("b", "y", "x")], World(tmp_path), family=family)
     (tmp_path / "bundle").mkdir()
-    export(trained, tmp_path / "bundle")
+    export(trained, start, tmp_path / "bundle")
     assert json.loads((tmp_path / "bundle" / "recommendation.json").read_text())["family"] == family

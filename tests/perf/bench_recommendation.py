@@ -1,0 +1,321 @@
+"""Recommenders chosen by themselves, beside tuned peers, judged over the whole catalogue: Recall@10 and NDCG@10.
+
+`python tests/perf/bench_recommendation.py [--data beauty retail] [--seeds 3] [--minutes 20] [--json FILE]`.
+
+- beauty: Amazon Beauty 5-core. Each user's last item is asked for; all before it is known, and the model is trained on
+  it, from the parameters that every data set starts with. No pair of user and item occurs twice, so what a user had is
+  never asked for and is not recommended (S3-Rec's convention, which its followers' figures share).
+- retail: UCI Online Retail, lines with a customer and a positive quantity. The moment at which nine tenths of them have
+  happened cuts the log; what each customer of before ordered first after it (one basket) is asked for, things that it
+  had before included. Peers are tuned by the same held-out events of the first part as we choose by.
+
+Recall is hits over what is asked for; intervals are 90 % bootstrap intervals over users.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from packline_core.bundle import seal
+from packline_core.runtime import Runtime, create_session
+from packline_core.stats import bootstrap_interval
+from packline_core.task import Count, Example, ExampleScore, Trial
+from packline_recommendation.domain import NDCG, RECALL, K, Log, Split, leave_last_out, sorted_log, split_by_time
+from packline_recommendation.examples import Event, History, Item, history_example, item_example
+from packline_recommendation.layout import MODEL, read_settings
+from packline_recommendation.training import export, search_space, train
+from packline_recommendation.training.choosing import best_decay, best_popularity, part_ndcg, without_history
+from packline_recommendation.training.families import LINEAR, Parameters, linear
+from packline_recommendation.training.histories import Histories
+from packline_recommendation.training.judging import ranks, recall_ndcg
+from packline_recommendation.training.learning import Learner, Share
+from packline_recommendation.training.parts import Constant, Part
+from packline_recommendation.training.popularity import popularity
+from packline_recommendation.training.sequence import Network
+from packline_recommendation.training.validation import Validation, judged, validation
+
+SHARED = Path(os.environ.get("PACKLINE_SHARED_DATA", "../shared/data"))
+LENGTH = 200
+RIDGES = (0.2, 1.0, 5.0)
+NETWORKS = ((64, 0.2), (128, 0.3), (128, 0.5))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table."""
+
+    model: str
+    recall: tuple[float, float, float]
+    ndcg: tuple[float, float, float]
+    minutes: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, cut."""
+
+    name: str
+    split: Split
+    texts: Mapping[str, str]
+
+
+class Context:
+    """`packline_core.task.TrainContext` with a wall clock; says on stderr how far it is."""
+
+    def __init__(self, checkpoints: Path, seconds: float, threads: int) -> None:
+        self.checkpoints = checkpoints
+        self.threads = threads
+        self._end = time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        return self._end - time.monotonic()
+
+    def report(self, percent: float, stage: str, metrics: Mapping[str, float]) -> None:
+        figures = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        print(f"{percent:3.0f} % {self.seconds_left:5.0f} s left  {stage} {figures}", file=sys.stderr, flush=True)
+
+
+def beauty() -> Data:
+    rows = np.loadtxt(SHARED / "rec_amazon_beauty" / "interactions.tsv", skiprows=1, dtype=np.int64)
+    return Data("beauty", leave_last_out(log_of(rows[:, 0], rows[:, 1], rows[:, 2], timed=False)), {})
+
+
+def retail() -> Data:
+    folder = SHARED / "rec_online_retail_uci"
+    with gzip.open(folder / "interactions.tsv.gz", "rt", encoding="utf8") as stream:
+        rows = np.loadtxt(stream, skiprows=1, delimiter="\t", usecols=(0, 1, 2, 3), dtype=np.int64)
+    rows = rows[(rows[:, 0] >= 0) & (rows[:, 3] > 0)]
+    lines = (folder / "items.tsv").read_text(encoding="utf8").splitlines()[1:]
+    texts = dict(line.split("\t", 1) for line in lines)
+    return Data("retail", split_by_time(log_of(rows[:, 0], rows[:, 1], rows[:, 2], timed=True), 0.1), texts)
+
+
+def log_of(user: np.ndarray, item: np.ndarray, moment: np.ndarray, *, timed: bool) -> Log:
+    users, user = np.unique(user, return_inverse=True)
+    items, item = np.unique(item, return_inverse=True)
+    return sorted_log(
+        Log(
+            user.astype(np.int32),
+            item.astype(np.int32),
+            moment,
+            np.ones(len(user), dtype=np.float32),
+            [str(one) for one in users],
+            [str(one) for one in items],
+            timed,
+        )
+    )
+
+
+def examples_of(data: Data) -> list[Example]:
+    """What is known, as an import makes it; the items' texts are known beforehand, as a shop knows its own."""
+    log = data.split.known
+    bounds = log.bounds
+    found = [item_example(Item(item, data.texts.get(item, "")), "items") for item in (log.items if data.texts else [])]
+    for user, name in enumerate(log.users):
+        part = slice(bounds[user], bounds[user + 1])
+        rows = zip(log.item[part].tolist(), log.weight[part].tolist(), log.time[part].tolist(), strict=True)
+        events = [Event(log.items[item], "purchase", weight, moment) for item, weight, moment in rows]
+        if events:
+            found.append(history_example(History(name, events), "log"))
+    return found
+
+
+def asked(data: Data) -> Validation:
+    """The test: every user with something held out."""
+    return judged(data.split, np.unique(data.split.held_out.user).astype(np.int64), length=LENGTH, seed=0)
+
+
+def line_of(model: str, places: np.ndarray, test: Validation, minutes: float, note: str = "") -> Line:
+    recall, ndcg = recall_ndcg(places, test.targets.rows, len(test.given), K)
+    scores = [
+        ExampleScore(str(row), str(row), {RECALL: Count(float(one), 1), NDCG: Count(float(other), 1)})
+        for row, (one, other) in enumerate(zip(recall, ndcg, strict=True))
+    ]
+    return Line(model, *(tuple(bootstrap_interval(scores, name)) for name in (RECALL, NDCG)), minutes, note)
+
+
+def chunks(test: Validation) -> Iterator[tuple[Histories, np.ndarray, np.ndarray]]:
+    for begin in range(0, len(test.given), 500):
+        part = test.targets.between(begin, begin + 500)
+        yield test.given.of(slice(begin, begin + 500)), part.rows, part.items
+
+
+def places_of(part: Part, test: Validation, *, repeats: bool) -> np.ndarray:
+    found = []
+    for given, rows, items in chunks(test):
+        scores = part.scores(given)
+        found.append(ranks(scores if repeats else without_history(scores, given), rows, items))
+    return np.concatenate(found)
+
+
+def ours(
+    data: Data, test: Validation, seed: int, minutes: float, threads: int, folder: Path
+) -> tuple[Line, np.ndarray]:
+    """Examples in, a proved bundle out, and its graph asked."""
+    empty, bundle = folder / "start", folder / "bundle"
+    empty.mkdir(parents=True)
+    bundle.mkdir()
+    now = datetime.now(UTC)
+    start = seal(empty, task="recommendation", base="popular", created_at=now, signature={}, references=())
+    examples = examples_of(data)
+    context = Context(folder, minutes * 60, threads)
+    trained = train(Trial("popular", start, search_space("popular").start, seed), examples, context)
+    spent = minutes - context.seconds_left / 60
+    export(trained, start, bundle)
+    print(*trained.notes, {name: round(value, 4) for name, value in trained.metrics.items()}, sep="\n", flush=True)
+    repeats = read_settings(bundle).repeats
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
+    session = create_session(bundle / MODEL, Runtime(threads=threads))
+    length = read_settings(bundle).length
+    # The bundle numbers the items that it knows; others cannot come out.
+    ids = [str(one) for one in bundle_ids(bundle)]
+    number = {item: place for place, item in enumerate(ids)}
+    known = np.array([number.get(item, -1) for item in data.split.known.items])
+    found = []
+    for given, rows, items in chunks(test):
+        events = np.where(given.items > 0, known[given.items - 1] + 1, 0)
+        allowed = np.ones((len(given), len(ids)), dtype=np.bool_)
+        if not repeats:
+            had, columns = np.nonzero(events)
+            allowed[had, events[had, columns] - 1] = False
+        inputs = {"items": events[:, -length:], "weights": given.weights[:, -length:], "ages": given.ages[:, -length:]}
+        _, best = session.run(["scores", "indices"], {**inputs, "allowed": allowed, "k": np.array([K])})
+        hit = best[rows] == known[items][:, None]
+        found.append(np.where(hit.any(axis=1), hit.argmax(axis=1), K))
+    places = np.concatenate(found)
+    return line_of(f"ours, seed {seed}", places, test, spent, f"{size:.0f} MB"), places
+
+
+def bundle_ids(bundle: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return [str(one) for one in pq.read_table(bundle / "items.parquet", columns=["id"])["id"].to_pylist()]
+
+
+def peers(data: Data, test: Validation, minutes: float, threads: int, folder: Path) -> Iterator[Line]:
+    """Each family alone, tuned on the validation slice and trained again on all that is known."""
+    log = data.split.known
+    by = validation(log, length=LENGTH, seed=0)
+    for name in ("popularity", *LINEAR, "transformer"):
+        began = time.monotonic()
+        best: tuple[float, str, Part, bool] | None = None
+        for repeats in (False, True) if data.name == "retail" else (False,):
+            for setting, part in trained_on(name, by, by.known, repeats, minutes, threads, folder):
+                value = part_ndcg(part, by, repeats=repeats)[1]
+                if best is None or value > best[0]:
+                    best = (value, setting, part, repeats)
+        assert best
+        again = dict(trained_on(name, by, log, best[3], minutes, threads, folder, only=best[1]))[best[1]]
+        part = Part(name, again.scorer, best[2].decay, best[2].rate)
+        places = places_of(part, test, repeats=best[3])
+        note = f"{best[1]}, decay {part.decay}" + (", repeats" if best[3] else "")
+        yield line_of(name, places, test, (time.monotonic() - began) / 60, note)
+
+
+def trained_on(
+    name: str, by: Validation, log: Log, repeats: bool, minutes: float, threads: int, folder: Path, only: str = ""
+) -> Iterator[tuple[str, Part]]:
+    """The family by its settings."""
+    if name == "popularity":
+        recency = best_popularity(by, repeats=repeats)
+        yield f"recency {recency}", Part(name, Constant(popularity(log, recency)))
+    elif name == "transformer":
+        for width, dropout in NETWORKS:
+            setting = f"width {width}, dropout {dropout}"
+            if only in {"", setting}:
+                place = folder / f"peer-{width}-{dropout}-{repeats}"
+                place.mkdir(parents=True, exist_ok=True)
+                parameters = Parameters(name, 1.0, width, 1, dropout, 1e-3)
+                context = Context(place, minutes * 60, threads)
+                learner = Learner(parameters, np.zeros((len(log.items), 1), dtype=np.float32), 0, context)
+                share = Share(context, place / "share.json", 0.5, 0)
+
+                def judge(one: Network) -> float:
+                    return part_ndcg(Part(name, one), by.some(1500), repeats=repeats)[1]
+
+                network, learned = learner.choose(by.known, judge, share, (0, 50))
+                if only:
+                    network = learner.repeat(log, learned, Share(context, place / "again.json", 1.0, 0), (50, 100))
+                yield setting, Part(name, network)
+    else:
+        for ridge in RIDGES:
+            if only in {"", f"ridge {ridge}"}:
+                made = linear(name, log, Parameters(name, ridge, 64, 1, 0.2, 1e-3), seed=0, threads=threads)
+                part = Part(name, made)
+                yield f"ridge {ridge}", part if only else best_decay(part, by, repeats=repeats)
+
+
+def new_items_line(data: Data, test: Validation, places: np.ndarray) -> str:
+    """How items did that nobody had before the cut."""
+    known = np.bincount(data.split.known.item, minlength=len(data.split.known.items))
+    new = known[test.targets.items] == 0
+    if not new.any():
+        return "no item is new"
+    return (
+        f"of {new.sum()} asked-for items that nobody had had, {np.mean(places[new] < K):.4f} are among the first {K};"
+        " by popularity none"
+    )
+
+
+def main() -> int:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=("beauty", "retail"), default=["retail", "beauty"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=20.0, help="of each training")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peers", nargs="*", choices=("beauty", "retail"), default=["retail"])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    tables: dict[str, list[dict[str, object]]] = {}
+    for name in arguments.data:
+        data = {"beauty": beauty, "retail": retail}[name]()
+        test = asked(data)
+        print(
+            f"\n{name}: {len(data.split.known)} events known, {len(test.given)} users asked, "
+            f"{len(data.split.known.items)} items",
+            flush=True,
+        )
+        lines = []
+        with tempfile.TemporaryDirectory() as place:
+            for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+                line, found = ours(data, test, seed, arguments.minutes, arguments.threads, Path(place) / str(seed))
+                lines.append(line)
+                show(line)
+                print(new_items_line(data, test, found), flush=True)
+            if name in arguments.peers:
+                for line in peers(data, test, arguments.minutes, arguments.threads, Path(place) / "peers"):
+                    lines.append(line)
+                    show(line)
+        own = [line for line in lines if line.model.startswith("ours")]
+        means = [float(np.mean([getattr(line, figure)[0] for line in own])) for figure in ("recall", "ndcg")]
+        print(f"ours, mean of {len(own)} seeds: Recall@{K} {means[0]:.4f}, NDCG@{K} {means[1]:.4f}", flush=True)
+        tables[name] = [asdict(line) for line in lines]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(tables, indent=1), encoding="utf8")
+    return 0
+
+
+def show(line: Line) -> None:
+    figures = "  ".join(f"{value:.4f} [{low:.4f}, {high:.4f}]" for value, low, high in (line.recall, line.ndcg))
+    print(f"{line.model:16} {figures}  {line.minutes:5.1f} min  {line.note}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
