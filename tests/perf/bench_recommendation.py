@@ -175,7 +175,7 @@ def ours(
     context = Context(folder, minutes * 60, threads)
     trained = train(Trial("popular", start, search_space("popular").start, seed), examples, context)
     spent = minutes - context.seconds_left / 60
-    export(trained, start, bundle)
+    export(trained, bundle)
     print(*trained.notes, {name: round(value, 4) for name, value in trained.metrics.items()}, sep="\n", flush=True)
     repeats = read_settings(bundle).repeats
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6

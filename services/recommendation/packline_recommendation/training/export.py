@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from packline_core.bundle import Bundle
 from packline_core.errors import BundleRejected
 from packline_core.runtime import Runtime, create_session
 from packline_core.task import Trained
@@ -20,13 +19,12 @@ TOLERANCE = 1e-4
 _FIRST = 20
 
 
-def export(trained: Trained, start: Bundle, folder: Path) -> None:
+def export(trained: Trained, folder: Path) -> None:
     """Copies the bundle's files into the empty `folder`.
 
     Raises:
         BundleRejected: onnxruntime scores the proof's histories differently from the trained models.
     """
-    del start  # nothing of a base is left in a trained recommender
     shutil.copytree(trained.folder / FILES, folder, dirs_exist_ok=True)
     with np.load(trained.folder / PROOF) as proof:
         expected = proof["scores"]

@@ -55,7 +55,7 @@ def test_a_blend_is_chosen_trained_and_exported(start: Bundle, tmp_path: Path) -
     assert 0 < trained.metrics[NDCG] <= trained.metrics[RECALL] <= 1
     folder = tmp_path / "bundle"
     folder.mkdir()
-    export(trained, start, folder)
+    export(trained, folder)
     settings = read_settings(folder)
     assert settings.timed and settings.family == "blend" and settings.newest == log.time[:-1].max()
     assert pq.read_table(folder / ITEMS)["id"].to_pylist() == list(log.items)
@@ -170,7 +170,7 @@ def test_a_graph_that_answers_otherwise_is_not_published(start: Bundle, tmp_path
     np.savez(trained.folder / PROOF, **kept)
     (tmp_path / "bundle").mkdir()
     with pytest.raises(BundleRejected) as error:
-        export(trained, start, tmp_path / "bundle")
+        export(trained, tmp_path / "bundle")
     assert error.value.reason == "PARITY_FAILED"
 
 
@@ -201,5 +201,5 @@ def test_too_little_to_learn_from_is_a_clear_error(
 def test_the_smallest_log_trains(start: Bundle, tmp_path: Path, family: str) -> None:
     trained = run(start, [event("a", "x", "y"), event("b", "y", "x")], World(tmp_path), family=family)
     (tmp_path / "bundle").mkdir()
-    export(trained, start, tmp_path / "bundle")
+    export(trained, tmp_path / "bundle")
     assert json.loads((tmp_path / "bundle" / "recommendation.json").read_text())["family"] == family
