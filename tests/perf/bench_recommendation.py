@@ -39,7 +39,7 @@ from packline_recommendation.training import export, search_space, train
 from packline_recommendation.training.choosing import best_decay, best_popularity, part_ndcg, without_history
 from packline_recommendation.training.families import LINEAR, Parameters, linear
 from packline_recommendation.training.histories import Histories
-from packline_recommendation.training.judging import ranks, recall_ndcg
+from packline_recommendation.training.judging import ranks
 from packline_recommendation.training.learning import Learner, Share
 from packline_recommendation.training.parts import Constant, Part
 from packline_recommendation.training.popularity import popularity
@@ -140,12 +140,21 @@ def asked(data: Data) -> Validation:
 
 
 def line_of(model: str, places: np.ndarray, test: Validation, minutes: float, note: str = "") -> Line:
-    recall, ndcg = recall_ndcg(places, test.targets.rows, len(test.given), K)
+    recall, ndcg = by_user(places, test.targets.rows, len(test.given))
     scores = [
         ExampleScore(str(row), str(row), {RECALL: Count(float(one), 1), NDCG: Count(float(other), 1)})
         for row, (one, other) in enumerate(zip(recall, ndcg, strict=True))
     ]
     return Line(model, *(tuple(bootstrap_interval(scores, name)) for name in (RECALL, NDCG)), minutes, note)
+
+
+def by_user(places: np.ndarray, rows: np.ndarray, users: int) -> tuple[np.ndarray, np.ndarray]:
+    """Recall@10 and NDCG@10 of each user; the ideal of NDCG puts as many of what is asked for first as fit."""
+    hit = places < K
+    counts = np.bincount(rows, minlength=users)
+    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0), minlength=users)
+    ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(K) + 2)).cumsum()])
+    return np.bincount(rows, hit, minlength=users) / counts, gains / ideal[np.minimum(counts, K)]
 
 
 def chunks(test: Validation) -> Iterator[tuple[Histories, np.ndarray, np.ndarray]]:

@@ -67,8 +67,8 @@ class Candidates:
         total[~self.there] = -np.inf
         return np.asarray(total, dtype=np.float32)
 
-    def judge(self, weights: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Recall@10 and NDCG@10 of each user."""
+    def judge(self, weights: npt.ArrayLike) -> tuple[float, float]:
+        """Recall@10 and NDCG@10."""
         total = self.blended(weights)
         ranks = np.full(len(self.rows), total.shape[1], dtype=np.int64)
         for begin in range(0, len(self.rows), 4096):
@@ -77,11 +77,11 @@ class Candidates:
             own = np.take_along_axis(lines, np.maximum(self.places[part], 0)[:, None], axis=1)
             above = (lines > own).sum(axis=1) + ((lines == own).sum(axis=1) - 1) // 2
             ranks[part] = np.where(self.places[part] >= 0, above, total.shape[1])
-        return recall_ndcg(ranks, self.rows, len(total), K)
+        return recall_ndcg(ranks, K)
 
     def ndcg(self, weights: npt.ArrayLike) -> float:
         """NDCG@10."""
-        return float(self.judge(weights)[1].mean())
+        return self.judge(weights)[1]
 
 
 def candidates(parts: Sequence[Part], given: Histories, targets: Targets, *, repeats: bool) -> Candidates:

@@ -31,8 +31,7 @@ def part_ndcg(part: Part, by: Validation, *, repeats: bool) -> tuple[float, floa
             scores = without_history(scores, given)
         found.append(ranks(scores, asked.rows, asked.items))
         begin = end
-    recall, ndcg = recall_ndcg(np.concatenate(found), by.targets.rows, len(by.given), K)
-    return float(recall.mean()), float(ndcg.mean())
+    return recall_ndcg(np.concatenate(found), K)
 
 
 def without_history(scores: np.ndarray, given: Histories) -> np.ndarray:

@@ -24,22 +24,12 @@ def ranks(scores: Floats, rows: npt.NDArray[np.int64], items: npt.NDArray[np.int
     return np.where(np.isfinite(own), above, scores.shape[1])
 
 
-def recall_ndcg(
-    places: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], users: int, k: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Recall@k and NDCG@k of each user, float64 (users,) each.
-
-    Recall is hits over the number of targets; the ideal of NDCG puts as many targets first as fit in k.
+def recall_ndcg(places: npt.NDArray[np.int64], k: int) -> tuple[float, float]:
+    """Recall@k and NDCG@k, target by target, as `packline_recommendation.metrics` counts them.
 
     Args:
         places: int64 (targets,), from 0, as `ranks` gives them.
-        rows: int64 (targets,), the user of each.
-        users: How many there are; each has a target.
         k: Length of the list that counts.
     """
     hit = places < k
-    counts = np.maximum(np.bincount(rows, minlength=users), 1)
-    recall = np.bincount(rows, hit, minlength=users) / counts
-    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0), minlength=users)
-    ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(k) + 2)).cumsum()])
-    return recall, gains / ideal[np.minimum(counts, k)]
+    return float(hit.mean()), float(np.where(hit, 1 / np.log2(places + 2), 0).mean())

@@ -20,7 +20,7 @@ from packline_recommendation.training.sequence import Network, Shape
 
 LENGTH = 50
 _HEADS = 2
-_PLACES = 16_000_000  # that a training looks at, in as many epochs as that makes
+_PLACES = 6_000_000  # that a training looks at, in as many epochs as that makes
 _EPOCHS = (16, 80)
 _TOKENS = 2048
 _NEGATIVES = 1024

@@ -177,7 +177,7 @@ def repeated_share(by: Validation) -> float:
 def _metrics(found: Candidates, parts: Sequence[Part], weights: Sequence[float]) -> dict[str, float]:
     """Of the blend, and NDCG@10 of each part alone."""
     recall, ndcg = found.judge(weights)
-    metrics = {RECALL: float(recall.mean()), NDCG: float(ndcg.mean())}
+    metrics = {RECALL: recall, NDCG: ndcg}
     for place, part in enumerate(parts):
         alone = np.zeros(len(parts))
         alone[place] = 1

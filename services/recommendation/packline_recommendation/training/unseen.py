@@ -43,9 +43,6 @@ def best_offset(blend: Recommender, text: Floats, by: Validation, *, repeats: bo
             if not repeats:
                 filled = without_history(filled, given)
             found.append(ranks(filled, asked.rows, asked.items))
-    quality = {
-        offset: float(recall_ndcg(np.concatenate(found), by.targets.rows, len(by.given), K)[1].mean())
-        for offset, found in places.items()
-    }
+    quality = {offset: recall_ndcg(np.concatenate(found), K)[1] for offset, found in places.items()}
     enough = max(quality.values()) * (1 - _PRICE)
     return max(offset for offset, value in quality.items() if value >= enough)
