@@ -10,6 +10,7 @@ from packline_core.config import load_settings
 
 from packline_client.monitoring import AsyncMonitoring, Monitoring
 from packline_client.ocr import AsyncOcr, Ocr
+from packline_client.recommendation import AsyncRecommending, Recommending
 from packline_client.training import AsyncTraining, Training
 from packline_client.transport import ATTEMPTS, AsyncTransport, SyncTransport
 
@@ -30,6 +31,7 @@ class Client:
         self._channel = open_channel(self.address, retries=retries)
         transport = SyncTransport(self._channel, timeout, attempts=ATTEMPTS if retries else 1)
         self.ocr = Ocr(transport)
+        self.recommendation = Recommending(transport)
         self.training = Training(transport)
         self.monitoring = Monitoring(transport)
 
@@ -60,6 +62,7 @@ class AsyncClient:
         self._channel = open_aio_channel(self.address, retries=retries)
         transport = AsyncTransport(self._channel, timeout, attempts=ATTEMPTS if retries else 1)
         self.ocr = AsyncOcr(transport)
+        self.recommendation = AsyncRecommending(transport)
         self.training = AsyncTraining(transport)
         self.monitoring = AsyncMonitoring(transport)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packline_core.errors import AlreadyExists, FailedPrecondition, InvalidInput
-from packline_core.task import Example, ExampleScore, Task, get_task
+from packline_core.task import Example, ExampleScore, Questioning, Task, get_task
 
 from packline_client.files import checked_source
 from packline_client.flight import in_flight
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from packline_client.ocr import Document
 
 Complain = Callable[[str], None]
+_MOST_COMPLAINTS = 100  # the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,17 @@ def ocr_answer(document: Document) -> str:
     return json.dumps({"pages": pages}, ensure_ascii=False)
 
 
-_ASK: dict[str, Callable[[Client, str, bytes], Answer]] = {"ocr": ask_ocr}
+def ask_recommendation(client: Client, pack: str, payload: bytes) -> Answer:
+    """Asks for what one user may want, by what the Pack knows of it, or by the session that is given."""
+    query = json.loads(payload)
+    session = () if query["user"] else [event[0] for event in query["history"]]
+    answer = client.recommendation.recommend(pack, query["user"], items=session, context=query["context"], causes=False)
+    results = [{"item": result.item, "score": result.score} for result in answer.results]
+    text = json.dumps({"basis": answer.basis, "results": results}, ensure_ascii=False)
+    return Answer(text, answer.prediction_id, answer.model_version)
+
+
+_ASK: dict[str, Callable[[Client, str, bytes], Answer]] = {"ocr": ask_ocr, "recommendation": ask_recommendation}
 
 
 def evaluate(client: Client, pack: str, data: Path, jobs: int, complain: Complain) -> Evaluation:
@@ -124,7 +135,7 @@ def evaluate(client: Client, pack: str, data: Path, jobs: int, complain: Complai
     if not scores:
         raise InvalidInput(f"{data}: no example of it could be scored", reason="NO_EXAMPLES", field="data")
     return Evaluation(
-        metrics=tuple(Measured(m.name, *bootstrap_interval(scores, m.name)) for m in task.metrics),
+        metrics=tuple(Measured(m.name.replace("_at_", "@"), *bootstrap_interval(scores, m.name)) for m in task.metrics),
         n=len(scores),
         failed=failed,
         bad_rows=rows.bad,
@@ -184,12 +195,14 @@ class _Rows:
 
     def examples(self) -> Iterator[Example]:
         """Examples in the data's order."""
-        for row in self._task.read(self._data):
+        read = self._task.questions if isinstance(self._task, Questioning) else self._task.read
+        for row in read(self._data):
             if isinstance(row, Example):
                 yield row
                 continue
             self.bad += 1
-            self._complain(f"{row.source}{f', line {row.line}' if row.line else ''}: {row.reason}")
+            if self.bad <= _MOST_COMPLAINTS:
+                self._complain(f"{row.source}{f', line {row.line}' if row.line else ''}: {row.reason}")
 
 
 def _task_of(client: Client, pack: str) -> Task:

@@ -216,6 +216,14 @@ class Remembering(Protocol):
         """
 
 
+@runtime_checkable
+class Questioning(Protocol):
+    """What a task is besides, whose models are asked otherwise than its training's examples read."""
+
+    def questions(self, source: Path) -> Iterator[Example | BadRow]:
+        """Reads a folder or file as what `packline evaluate` asks, with the truths that the answers are held to."""
+
+
 class Task(Protocol):
     """A task plug-in."""
 

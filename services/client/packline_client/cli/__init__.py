@@ -1,6 +1,6 @@
 """The `packline` command: one module for each group of commands."""
 
-from packline_client.cli import evaluate, logs, ocr, packs, platform, top, training
+from packline_client.cli import evaluate, logs, ocr, packs, platform, recommend, top, training
 from packline_client.cli.app import Group, new_app
 
 app = new_app(
@@ -16,6 +16,7 @@ app.command()(packs.get)
 app.command()(packs.describe)
 app.command()(packs.delete)
 app.add_typer(ocr.app, name="ocr")
+app.command()(recommend.recommend)
 app.command()(evaluate.evaluate)
 app.command()(top.top)
 app.command("import")(training.import_)
