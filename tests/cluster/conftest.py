@@ -1,0 +1,67 @@
+"""One control plane for all tests of this folder; each has namespaces of its own in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.cluster.assets import AssetsMissing, find_assets
+from tests.cluster.bed import Bed
+from tests.cluster.nodes import CPU_NODE, GPU_NODE
+
+_numbers = itertools.count(1)
+
+
+@pytest.hookimpl
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds what is missing before the first test, whose timeout it would exceed."""
+    wanted = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not wanted or session.config.option.collectonly:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    try:
+        find_assets(tell=reporter.write_line if reporter else print)
+    except AssetsMissing as error:
+        if os.environ.get("CI"):
+            raise pytest.UsageError(f"CI has no control plane: {error}") from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    bed = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(bed, Bed):
+        report.sections.append(("control plane", bed.logs()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """The API alone: etcd and kube-apiserver. Controllers run once a test asks for `nodes`."""
+    try:
+        find_assets()
+    except AssetsMissing as error:
+        pytest.skip(str(error))
+    with Bed(tmp_path_factory.mktemp("cluster")) as bed:
+        bed.start_api()
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def nodes(cluster: Bed) -> Bed:
+    """The same with controllers, scheduler, kwok, a CPU node and a tainted one with four GPUs."""
+    cluster.start_nodes(CPU_NODE, GPU_NODE)
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster: Bed) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = cluster.create_namespace(f"test-{next(_numbers)}")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
