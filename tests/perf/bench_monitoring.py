@@ -35,7 +35,8 @@ from packline_monitoring.tables import open_database
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from services.monitoring.tests.harness import PACK, Peer, database_url, truth  # noqa: E402 - the root is on no path
+from services.monitoring.tests.harness import PACK, Peer, truth  # noqa: E402 - the root is on no path
+from tests.backends.fixtures import embedded  # noqa: E402
 
 BATCH = 500
 PAYLOAD = 200_000
@@ -108,7 +109,7 @@ async def corrected(target: Target, count: int, together: int) -> int:
 
 def fill(folder: Path, rows: int, days: int) -> float:
     """Writes a Pack's past as RecordPredictions would have; returns rows per second."""
-    engine = open_database(database_url(folder))
+    engine = open_database(embedded(folder).database)
     now, began = datetime.now(UTC), time.perf_counter()
     for start in range(0, rows, 10_000):
         batch = [
@@ -143,7 +144,7 @@ async def compared(target: Target, window: timedelta) -> dict[str, float]:
 
 def megabytes(folder: Path) -> int:
     """What the database takes on disk."""
-    return round(sum(path.stat().st_size for path in folder.glob("monitoring.db*")) / 1e6)
+    return round(sum(path.stat().st_size for path in folder.glob("tables.db*")) / 1e6)
 
 
 async def measure(rows: int) -> dict[str, object]:
@@ -155,8 +156,8 @@ async def measure(rows: int) -> dict[str, object]:
         await peer.start()
         stack.push_async_callback(peer.stop)
         server = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.monitoring.tests.server", str(folder), str(folder / "store")),
-            str(peer.port),
+            *(sys.executable, "-m", "services.monitoring.tests.server", embedded(folder).database),
+            *(embedded(folder).store, str(peer.port)),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
         )

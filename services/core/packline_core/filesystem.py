@@ -48,9 +48,10 @@ def answering(filesystem: Any, url: str, *, writing: bool = False, files: bool =
     if is_local(filesystem):
         yield
         return
+    errors: tuple[type[Exception], ...] = (OSError, *_library_errors(filesystem))
     try:
         yield
-    except (OSError, *_library_errors(filesystem)) as error:
+    except errors as error:
         if isinstance(error, OSError) and (not files or (isinstance(error, FileNotFoundError) and not writing)):
             raise
         raise Unavailable(
@@ -82,6 +83,6 @@ def _library_errors(filesystem: Any) -> tuple[type[Exception], ...]:
     if "s3" not in filesystem.protocol:
         return ()
     from aiohttp import ClientError
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
     return (BotoCoreError, ClientError)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 from packline_monitoring.config import Limits
-from packline_monitoring.tables import metadata
 
 from services.monitoring.tests.harness import Clock, Peer, Service, serving
-
-
-@pytest.fixture(autouse=True)
-def _clean_database() -> Iterator[None]:
-    yield
-    if url := os.environ.get("PACKLINE_TEST_POSTGRES"):
-        engine = sa.create_engine(url)
-        metadata.drop_all(engine)
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP TABLE IF EXISTS packline_monitoring_revision"))
-        engine.dispose()
+from tests.backends.fixtures import Backend
 
 
 @pytest.fixture
@@ -45,6 +31,6 @@ def limits() -> Limits:
 
 
 @pytest_asyncio.fixture
-async def service(tmp_path: Path, clock: Clock, peer: Peer, limits: Limits) -> AsyncIterator[Service]:
-    async with serving(tmp_path, clock, peer, limits, tmp_path / "store") as service:
+async def service(backend: Backend, clock: Clock, peer: Peer, limits: Limits) -> AsyncIterator[Service]:
+    async with serving(backend, clock, peer, limits) as service:
         yield service

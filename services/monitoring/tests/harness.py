@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +30,8 @@ from packline_monitoring.servicer import MonitoringServicer
 from packline_monitoring.tables import open_database
 from packline_monitoring.training import GrpcTraining
 from prometheus_client import CollectorRegistry
+
+from tests.backends.fixtures import Backend
 
 NOW = datetime(2026, 3, 2, 10, 30, 15, 250_000, UTC)
 PACK = "receipts"
@@ -117,8 +118,7 @@ class Service:
     peer: Peer
     clock: Clock
     registry: CollectorRegistry
-    database: str
-    store: Path
+    backend: Backend
     engine: sa.Engine
     port: int
 
@@ -145,7 +145,8 @@ class Service:
         return bytes((await self.stub.GetPayload(request)).payload)
 
     def objects(self) -> list[Path]:
-        return [path for path in self.store.rglob("*") if path.is_file()]
+        """The files that hold what is in the store."""
+        return [path for path in self.backend.objects.rglob("*") if path.is_file()]
 
 
 @contextmanager
@@ -170,19 +171,13 @@ def prediction(at: datetime = NOW, **fields: Any) -> pb.Prediction:
     return message
 
 
-def database_url(folder: Path) -> str:
-    """SQLite in the folder, or an empty schema of the PostgreSQL that PACKLINE_TEST_POSTGRES names."""
-    return os.environ.get("PACKLINE_TEST_POSTGRES") or f"sqlite:///{folder / 'monitoring.db'}"
-
-
 @asynccontextmanager
-async def serving(folder: Path, clock: Clock, peer: Peer, limits: Limits, store: Path) -> AsyncIterator[Service]:
-    url = database_url(folder)
-    engine = open_database(url, busy_timeout=1.0)
+async def serving(backend: Backend, clock: Clock, peer: Peer, limits: Limits) -> AsyncIterator[Service]:
+    engine = open_database(backend.database, busy_timeout=1.0)
     registry = CollectorRegistry()
     monitoring = Monitoring(
         database=engine,
-        store=ObjectStore(f"file://{store}"),
+        store=ObjectStore(backend.store),
         training=GrpcTraining(f"127.0.0.1:{peer.port}"),
         meter=PrometheusMeter(registry),
         clock=clock,
@@ -196,6 +191,7 @@ async def serving(folder: Path, clock: Clock, peer: Peer, limits: Limits, store:
     options = channel_options("127.0.0.1:0", retries=False)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         stub = monitoring_pb2_grpc.MonitoringServiceStub(channel)
-        yield Service(monitoring, stub, peer, clock, registry, url, store, engine, port)
+        yield Service(monitoring, stub, peer, clock, registry, backend, engine, port)
     await server.stop(None)
     await monitoring.close()
+    engine.dispose()

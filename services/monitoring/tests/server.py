@@ -10,6 +10,7 @@ from pathlib import Path
 from packline_monitoring.config import Limits
 
 from services.monitoring.tests.harness import Clock, Peer, serving
+from tests.backends.fixtures import Backend
 
 
 class Now(Clock):
@@ -19,14 +20,15 @@ class Now(Clock):
         return datetime.now(UTC)
 
 
-async def main(folder: Path, store: Path, training_port: int) -> None:
+async def main(database: str, store: str, training_port: int) -> None:
     """Serves until killed; prints its port."""
     peer = Peer(port=training_port)
-    async with serving(folder, Now(), peer, Limits(arrival=0.3), store) as service:
+    backend = Backend("given", database, store, Path())
+    async with serving(backend, Now(), peer, Limits(arrival=0.3)) as service:
         service.monitoring.start()
         print(service.port, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -12,6 +12,8 @@ from packline_core.rpc import error_from_call
 
 from services.monitoring.tests.harness import Service, prediction, truth
 
+pytestmark = pytest.mark.backends
+
 
 async def refusal(service: Service, **fields: object) -> PacklineError:
     with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -21,7 +21,7 @@ async def erase(service: Service, prediction_id: str = "", digest: str = "") -> 
 
 
 def files_that_hold(service: Service, text: str) -> list[Path]:
-    folders = [service.store]
+    folders = [service.backend.objects]
     if service.engine.dialect.name == "sqlite":
         folders.append(Path(str(service.engine.url.database)).parent)
     found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +26,10 @@ from packline_core.rpc import error_from_call
 from packline_monitoring.tables import predictions as predictions_table
 from packline_monitoring.tables import tallies
 
-from services.monitoring.tests.harness import PACK, Peer, database_url, prediction, truth
+from services.monitoring.tests.harness import PACK, Peer, prediction, truth
+from tests.backends.fixtures import Backend, embedded
+from tests.backends.objects import ObjectServer
+from tests.backends.postgres import running_postgres
 
 ROOT = Path(__file__).parents[3]
 Stub = monitoring_pb2_grpc.MonitoringServiceStub
@@ -38,13 +43,18 @@ time.sleep(float(sys.argv[2]))
 
 
 @asynccontextmanager
-async def process(
-    folder: Path, store: Path, peer: Peer, *before: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, Stub]]:
+async def process(backend: Backend, peer: Peer, *before: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Stub]]:
     """A monitoring process and a client of it; it is killed at the end."""
-    command = [sys.executable, "-m", "services.monitoring.tests.server", str(folder), str(store), str(peer.port)]
+    command = [
+        sys.executable,
+        "-m",
+        "services.monitoring.tests.server",
+        backend.database,
+        backend.store,
+        str(peer.port),
+    ]
     if before:
-        command = [*before[:-1], f"{before[-1]} && exec {' '.join(command)}"]
+        command = [*before[:-1], f"{before[-1]} && exec {shlex.join(command)}"]
     server = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -107,14 +117,13 @@ async def error_cases(stub: Stub) -> dict[str, pb.ErrorCase]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-async def test_killed_under_load_it_has_all_that_it_acknowledged(tmp_path: Path, peer: Peer, kills: int) -> None:
-    folder, store = tmp_path, tmp_path / "store"
+async def test_killed_under_load_it_has_all_that_it_acknowledged(backend: Backend, peer: Peer, kills: int) -> None:
     corrections: dict[str, bytes] = {}
     batches: list[list[pb.Prediction]] = []
     acknowledged: set[str] = set()
 
     for _ in range(kills):
-        async with process(folder, store, peer) as (server, stub):
+        async with process(backend, peer) as (server, stub):
 
             async def correcting(number: int, stub: Stub = stub) -> None:
                 name, payload = uuid.uuid4().hex, os.urandom(20_000)
@@ -132,7 +141,7 @@ async def test_killed_under_load_it_has_all_that_it_acknowledged(tmp_path: Path,
             server.send_signal(signal.SIGKILL)
             assert sum(await asyncio.gather(*workers)) > 0
 
-    async with process(folder, store, peer) as (_, stub):
+    async with process(backend, peer) as (_, stub):
         cases = await error_cases(stub)
         assert corrections.keys() <= cases.keys()
         sequences = sorted(case.sequence for case in cases.values())
@@ -142,7 +151,7 @@ async def test_killed_under_load_it_has_all_that_it_acknowledged(tmp_path: Path,
         for digest in [cases[name].payload_digest for name in corrections][::7]:
             request = pb.GetPayloadRequest(pack=PACK, payload_digest=digest)
             assert bytes_digest((await stub.GetPayload(request)).payload) == digest
-        recorded = rows(folder)
+        recorded = rows(backend)
         assert acknowledged <= recorded
         # A batch is there whole or not at all, and the sums are those of the rows.
         assert all(
@@ -161,8 +170,8 @@ async def requests(stub: Stub) -> int:
     return sum(figures.requests for figures in answer.versions)
 
 
-def rows(folder: Path) -> set[str]:
-    engine = sa.create_engine(database_url(folder))
+def rows(backend: Backend) -> set[str]:
+    engine = sa.create_engine(backend.database)
     with engine.connect() as connection:
         names = set(connection.scalars(sa.select(predictions_table.c.prediction_id)))
         counted = connection.scalar(
@@ -173,18 +182,17 @@ def rows(folder: Path) -> set[str]:
     return names
 
 
-@pytest.mark.skipif("PACKLINE_TEST_POSTGRES" in os.environ, reason="it is about SQLite's lock on its file")
 async def test_a_database_locked_by_another_process_is_waited_for_and_then_said(tmp_path: Path, peer: Peer) -> None:
     async def locked(seconds: float) -> asyncio.subprocess.Process:
         locker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", LOCKER, str(tmp_path / "monitoring.db"), str(seconds)),
+            *(sys.executable, "-c", LOCKER, str(tmp_path / "tables.db"), str(seconds)),
             stdout=asyncio.subprocess.PIPE,
         )
         assert locker.stdout is not None
         assert await locker.stdout.readline() == b"locked\n"
         return locker
 
-    async with process(tmp_path, tmp_path / "store", peer) as (_, stub):
+    async with process(embedded(tmp_path), peer) as (_, stub):
         await correct(stub, payload=b"first")
         short = await locked(0.4)
         assert (await correct(stub, payload=b"second")).created
@@ -209,8 +217,7 @@ def small_disk(place: Path, megabytes: int) -> tuple[str, ...]:
 
 
 async def test_a_full_store_costs_payloads_and_no_figures_and_refuses_corrections(tmp_path: Path, peer: Peer) -> None:
-    store = tmp_path / "store"
-    async with process(tmp_path, store, peer, *small_disk(store, 2)) as (_, stub):
+    async with process(embedded(tmp_path), peer, *small_disk(tmp_path / "store", 2)) as (_, stub):
         dropped = 0
         for number in range(8):
             batch = [fresh(prediction_id=f"p{number}", payload=os.urandom(400_000), answer_json="[1]")]
@@ -228,10 +235,10 @@ async def test_a_full_store_costs_payloads_and_no_figures_and_refuses_correction
         assert (await correct(stub, prediction_id="p0")).created
 
 
-@pytest.mark.skipif("PACKLINE_TEST_POSTGRES" in os.environ, reason="it fills the folder of SQLite's file")
 async def test_a_full_database_refuses_clearly_and_has_nothing_half_done(tmp_path: Path, peer: Peer) -> None:
     folder = tmp_path / "database"
-    async with process(folder, tmp_path / "store", peer, *small_disk(folder, 2)) as (_, stub):
+    small = Backend("small", f"sqlite:///{folder / 'tables.db'}", f"file://{tmp_path / 'store'}", tmp_path / "store")
+    async with process(small, peer, *small_disk(folder, 2)) as (_, stub):
         taken, error = 0, None
         for number in range(40):
             try:
@@ -250,9 +257,9 @@ async def test_a_full_database_refuses_clearly_and_has_nothing_half_done(tmp_pat
         assert await requests(stub) == 0
 
 
-async def test_erasure_survives_being_killed_before_training_was_told(tmp_path: Path, peer: Peer) -> None:
-    secret, store = b"a secret of many words" * 300, tmp_path / "store"
-    async with process(tmp_path, store, peer) as (server, stub):
+async def test_erasure_survives_being_killed_before_training_was_told(backend: Backend, peer: Peer) -> None:
+    secret = b"a secret of many words" * 300
+    async with process(backend, peer) as (server, stub):
         await stub.RecordPredictions(
             pb.RecordPredictionsRequest(predictions=[fresh(prediction_id="p", payload=secret)])
         )
@@ -262,11 +269,69 @@ async def test_erasure_survives_being_killed_before_training_was_told(tmp_path: 
         assert answer.pending_in_training
         server.send_signal(signal.SIGKILL)
         await server.wait()
-    assert not [path for path in store.rglob("*") if path.is_file()]
+    assert not [path for path in backend.objects.rglob("*") if path.is_file()]
     await peer.start()
-    async with process(tmp_path, store, peer):
+    async with process(backend, peer):
         for _ in range(100):
             if peer.erased:
                 break
             await asyncio.sleep(0.1)
     assert peer.erased == [bytes_digest(secret)]
+
+
+async def test_a_postgresql_that_crashes_under_load_loses_nothing_acknowledged(tmp_path: Path, peer: Peer) -> None:
+    with running_postgres() as postgres:
+        backend = replace(embedded(tmp_path), database=postgres.emptied("monitoring"))
+        kept: set[str] = set()
+        reasons: set[str] = set()
+
+        async with process(backend, peer) as (_, stub):
+
+            async def correcting() -> None:
+                taken = 0
+                while taken < 100:
+                    name = uuid.uuid4().hex
+                    try:
+                        await correct(stub, correction_id=name, payload=name.encode())
+                    except grpc.aio.AioRpcError as error:
+                        reasons.add(error_from_call(error).reason)
+                        await asyncio.sleep(0.05)
+                    else:
+                        kept.add(name)
+                        taken += 1
+
+            workers = [asyncio.ensure_future(correcting()) for _ in range(4)]
+            for _ in range(2):
+                await asyncio.sleep(0.3)
+                assert not any(worker.done() for worker in workers)
+                await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(postgres.start)
+            await asyncio.gather(*workers)
+            cases = await error_cases(stub)
+        assert kept <= cases.keys()
+        assert [case.sequence for case in cases.values()] == list(range(1, len(cases) + 1))
+        assert reasons == {"DATABASE_UNREACHABLE"}
+
+
+@pytest.mark.slow
+async def test_s3_that_is_away_refuses_corrections_and_keeps_figures(
+    tmp_path: Path, peer: Peer, object_server: ObjectServer
+) -> None:
+    with object_server.bucket() as (url, objects):
+        backend = replace(embedded(tmp_path), store=url, objects=objects)
+        async with process(backend, peer) as (_, stub):
+            assert (await correct(stub, payload=b"first")).created
+            object_server.stop()
+            try:
+                error = await refusal(correct(stub, payload=b"second"))
+                assert (error.code.name, error.reason) == ("UNAVAILABLE", "STORE_UNREACHABLE")
+                # A batch with payloads is sent again later, by the spool; one without needs no store.
+                assert (await refusal(record(stub, fresh(payload=b"page")))).reason == "STORE_UNREACHABLE"
+                assert (await record(stub, fresh())).recorded == 1
+            finally:
+                object_server.start()
+            assert len(await error_cases(stub)) == 1
+            assert (await correct(stub, payload=b"second")).created
+            assert (await record(stub, fresh(payload=b"page"))).recorded == 1
+            assert await requests(stub) == 2

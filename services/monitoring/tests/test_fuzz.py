@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +20,7 @@ from packline_core.rpc import error_from_call
 from packline_monitoring.config import Limits
 
 from services.monitoring.tests.harness import PACK, Clock, Peer, serving
+from tests.backends.fixtures import BACKENDS, Backend, open_backend
 
 # What a service may say to a wrong request. INTERNAL and UNKNOWN are our fault, UNAVAILABLE means that it died.
 CLEAR = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION"}
@@ -83,30 +83,32 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[monitoring_pb2_grpc.MonitoringServiceStub]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def stub(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[monitoring_pb2_grpc.MonitoringServiceStub]:
     """A service on its own event loop, since hypothesis calls from outside of one."""
-    folder = tmp_path_factory.mktemp("fuzz")
     ports: list[int] = []
     ready, ended = threading.Event(), threading.Event()
 
-    async def serve(folder: Path) -> None:
+    async def serve(backend: Backend) -> None:
         peer = Peer()
         await peer.start()
         clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
-        async with serving(folder, clock, peer, Limits(arrival=0.01, pause=3600.0), folder / "store") as service:
+        async with serving(backend, clock, peer, Limits(arrival=0.01, pause=3600.0)) as service:
             ports.append(service.port)
             ready.set()
             await asyncio.to_thread(ended.wait)
         await peer.stop()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve(folder)))
-    thread.start()
-    assert ready.wait(30)
-    with grpc.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
-        yield monitoring_pb2_grpc.MonitoringServiceStub(channel)
-    ended.set()
-    thread.join()
+    with open_backend(request, request.param, tmp_path_factory.mktemp("fuzz")) as backend:
+        thread = threading.Thread(target=lambda: asyncio.run(serve(backend)))
+        thread.start()
+        assert ready.wait(30)
+        with grpc.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
+            yield monitoring_pb2_grpc.MonitoringServiceStub(channel)
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("method", REQUESTS)

@@ -13,6 +13,7 @@ from packline_monitoring.payloads import Payloads
 from packline_monitoring.tables import erased, predictions, tallies
 
 from services.monitoring.tests.harness import NOW, PACK, Service, prediction
+from tests.backends.fixtures import EMBEDDED
 
 
 async def kept(service: Service, prediction_id: str) -> bool:
@@ -85,11 +86,12 @@ async def test_training_away_means_the_retention_last_known(service: Service) ->
 async def test_payloads_that_no_row_names_are_swept(service: Service) -> None:
     await service.record(prediction(prediction_id="p", payload=b"page"))
     # A process killed between the store and the table leaves this.
-    Payloads(ObjectStore(f"file://{service.store}")).put(PACK, b"stray")
-    half = service.store / "monitoring" / PACK / "ab" / ".writing-1"
-    half.parent.mkdir()
-    half.write_bytes(b"half a payload")
-    os.utime(half, (0, NOW.timestamp() - 7200))
+    Payloads(ObjectStore(service.backend.store)).put(PACK, b"stray")
+    if service.backend.name == EMBEDDED:  # S3 shows no half of an object
+        half = service.backend.objects / "monitoring" / PACK / "ab" / ".writing-1"
+        half.parent.mkdir()
+        half.write_bytes(b"half a payload")
+        os.utime(half, (0, NOW.timestamp() - 7200))
     await service.monitoring.housekeeping.round()
     assert [path.read_bytes() for path in service.objects()] == [b"page"]
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,12 +12,15 @@ from packline_monitoring.tables import open_database, packs
 from packline_monitoring.writer import Writer
 from sqlalchemy.engine import Connection
 
-from services.monitoring.tests.harness import database_url, holding
+from services.monitoring.tests.harness import holding
+from tests.backends.fixtures import Backend
+
+pytestmark = pytest.mark.backends
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(database_url(tmp_path), busy_timeout=0.3)
+def engine(backend: Backend) -> Iterator[sa.Engine]:
+    engine = open_database(backend.database, busy_timeout=0.3)
     yield engine
     engine.dispose()
 

@@ -97,12 +97,15 @@ def rebuild(settings: TrainingSettings) -> None:
     artifacts = settings.core.home / "mlflow-artifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(settings.mlflow_database, settings.mlflow_database)
-    for name in tables.registry.names():
-        state = tables.registry.state(name)
-        experiment = client.get_experiment_by_name(name)
-        identifier = experiment.experiment_id if experiment else client.create_experiment(name, f"file://{artifacts}")
-        mirrored = _mirror_runs(client, identifier, tables.runs.list(name, _MOST_RUNS))
-        _mirror_versions(client, state, mirrored, tables)
+    try:
+        for name in tables.registry.names():
+            state = tables.registry.state(name)
+            known = client.get_experiment_by_name(name)
+            experiment = known.experiment_id if known else client.create_experiment(name, f"file://{artifacts}")
+            mirrored = _mirror_runs(client, experiment, tables.runs.list(name, _MOST_RUNS))
+            _mirror_versions(client, state, mirrored, tables)
+    finally:
+        tables.engine.dispose()
 
 
 def _mirror_runs(client: Any, experiment: str, ours: list[Run]) -> dict[str, str]:

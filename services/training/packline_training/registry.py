@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from packline_core.db import read, write
+from packline_core.db import alone, read, write
 from packline_core.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound
 from packline_core.manifest import Pack, parse_pack
 from sqlalchemy.engine import Connection, Engine
@@ -60,6 +60,7 @@ class Registry:
         first = _numbered(base, 1, VersionState.ACTIVE, now)
         state = PackState(pack.name, pack.spec.task, 1, "v1", now, {"v1": first})
         with write(self._engine) as connection:
+            alone(connection, "packs")
             if _pack_row(connection, pack.name) is not None:
                 return _load(connection, pack.name)
             connection.execute(
@@ -77,7 +78,7 @@ class Registry:
             FailedPrecondition: It is of another task.
         """
         with write(self._engine) as connection:
-            state = _load(connection, pack.name)
+            state = _load(connection, pack.name, lock=True)
             if state.task != pack.spec.task:
                 raise FailedPrecondition(
                     f"Pack {pack.name} is of task {state.task}; delete it before you apply it with task "
@@ -95,7 +96,7 @@ class Registry:
     def forget(self, name: str) -> None:
         """Removes a Pack with its versions, decisions and runs; its bundles become garbage unless others use them."""
         with write(self._engine) as connection:
-            _load(connection, name)
+            _load(connection, name, lock=True)
             columns = tables.versions.c
             garbage.add(connection, connection.scalars(sa.select(columns.object_name).where(columns.pack == name)))
             connection.execute(tables.packs.delete().where(tables.packs.c.pack == name))
@@ -146,7 +147,7 @@ class Registry:
         with write(self._engine) as connection:
             if guard is not None:
                 guard(connection)
-            state = _load(connection, name)
+            state = _load(connection, name, lock=True)
             known = [version for version in state.versions.values() if version.digest == new.digest]
             if known and known[0].state is not VersionState.REJECTED:
                 return known[0]
@@ -174,7 +175,7 @@ class Registry:
         with write(self._engine) as connection:
             if guard is not None:
                 guard(connection)
-            state = _load(connection, name)
+            state = _load(connection, name, lock=True)
             judged = state.version(version)
             if state.active != gate.active_version:
                 raise Conflict(

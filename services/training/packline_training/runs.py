@@ -40,7 +40,7 @@ class Runs:
             AlreadyExists: The run_id named a run of another kind or version.
         """
         with write(self._engine) as connection:
-            if connection.scalar(sa.select(packs.c.pack).where(packs.c.pack == pack)) is None:
+            if connection.scalar(sa.select(packs.c.pack).where(packs.c.pack == pack).with_for_update()) is None:
                 raise NotFound(f"no Pack {pack!r} is registered; apply its manifest first", reason="PACK_NOT_FOUND")
             known = _find(connection, pack, run_id)
             if known is not None:
@@ -138,6 +138,7 @@ class Runs:
     def cancel(self, pack: str, run_id: str) -> Run:
         """Calls a run off: at once while it waits, at its holder's next heartbeat while it runs."""
         with write(self._engine) as connection:
+            alone(connection, "runs")
             run = _get(connection, pack, run_id)
             if run.state is RunState.QUEUED:
                 ended = {"ended_at": self._clock(), "message": "called off before it began", "stage": "ended"}

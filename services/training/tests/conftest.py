@@ -27,8 +27,7 @@ from packline_training.registry import NewVersion, Registry  # noqa: E402
 from packline_training.runs import Runs  # noqa: E402
 from packline_training.worker import Apart  # noqa: E402
 
-POSTGRES = os.environ.get("PACKLINE_TEST_POSTGRES")
-DATABASES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
+from tests.backends.fixtures import Backend  # noqa: E402
 
 
 @pytest.fixture
@@ -36,29 +35,21 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'training.db'}"
-    assert POSTGRES is not None
-    admin = sa.create_engine(POSTGRES, poolclass=sa.NullPool)
-    with admin.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    return POSTGRES
-
-
 @pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
-    engine = create_engine(database_url, busy_timeout=2)
+def engine(backend: Backend) -> Iterator[sa.Engine]:
+    engine = create_engine(backend.database, busy_timeout=2)
     migrate(engine, "packline_training")
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> TrainingSettings:
-    environment = {"PACKLINE_HOME": str(tmp_path / "home"), "PACKLINE_TRAINING_DATABASE": database_url}
+def settings(tmp_path: Path, backend: Backend) -> TrainingSettings:
+    environment = {
+        "PACKLINE_HOME": str(tmp_path / "home"),
+        "PACKLINE_TRAINING_DATABASE": backend.database,
+        "PACKLINE_STORE": backend.store,
+    }
     return TrainingSettings(load_settings(environment), mirror=False)
 
 

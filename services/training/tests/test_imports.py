@@ -17,6 +17,8 @@ from packline_training.registry import NewVersion
 from packline_training.splitting import is_golden
 from packline_training.worker import Apart
 
+pytestmark = pytest.mark.backends
+
 
 def key(x: float) -> str:
     return bytes_digest(json.dumps({"x": x}).encode())

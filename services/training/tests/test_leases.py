@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from packline_training.domain import RunKind, RunState
 from packline_training.engine import Tables
 from packline_training.runs import MOST_ATTEMPTS, LeaseLost
 
+pytestmark = pytest.mark.backends
 LEASE = timedelta(seconds=10)
 CLAIM = """
 import sys
@@ -90,6 +92,12 @@ def test_cancel(tables: Tables, pack: str) -> None:
     assert tables.runs.renew(run, "me", LEASE) is True
     tables.runs.finish(run, "me", RunState.CANCELLED, "called off")
     assert tables.runs.cancel(pack, "b").state is RunState.CANCELLED
+
+
+def test_many_who_start_one_run_at_once_start_one(tables: Tables, pack: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(lambda _: tables.runs.start(pack, "r1", RunKind.TRAIN, "asked"), range(8)))
+    assert started == [tables.runs.get(pack, "r1")] * 8
 
 
 def test_processes_that_claim_at_once_share_nothing(

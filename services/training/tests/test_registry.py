@@ -1,6 +1,8 @@
 """The registry on a real database."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,8 @@ from packline_core.errors import AlreadyExists, Conflict, FailedPrecondition, No
 from packline_slope.testing import Clock, manifest
 from packline_training.domain import Decision, DecisionKind, GateOutcome, GateResult, GateSlice, VersionState
 from packline_training.registry import NewVersion, Registry
+
+pytestmark = pytest.mark.backends
 
 
 def new(number: int) -> NewVersion:
@@ -93,6 +97,39 @@ def test_many_deciders_at_once_make_one_decision(registry: Registry, pack: str, 
         DecisionKind.PROMOTE,
         DecisionKind.BEGIN_ROLLOUT,
     ]
+
+
+def test_many_who_register_at_once_get_a_number_each(registry: Registry, pack: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda n: registry.register(pack, new(2 + n // 2)).name, range(8)))
+    assert sorted(names) == sorted(["v2", "v3", "v4", "v5"] * 2)
+    assert list(registry.state(pack).versions) == ["v1", "v2", "v3", "v4", "v5"]
+
+
+def test_many_who_create_one_pack_at_once_create_one(registry: Registry) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        states = list(pool.map(lambda n: registry.create(manifest(), new(n)), range(8)))
+    assert states == [states[0]] * 8 and registry.names() == ["line"]
+
+
+def test_a_judgement_that_meets_a_rejection_does_not_bring_the_version_back(
+    registry: Registry, pack: str, clock: Clock
+) -> None:
+    gate = GateResult(GateOutcome.PASSED, "better", "mae", clock(), "v1")
+    for number in range(2, 12):
+        name = registry.register(pack, new(number)).name
+        revision = registry.state(pack).revision
+
+        def judge(name: str = name) -> None:
+            with suppress(Conflict):
+                registry.judge(pack, name, gate, dataset=1, passed=True)
+
+        decision = Decision(f"r{number}", DecisionKind.REJECT, name, revision)
+        with ThreadPoolExecutor(2) as pool:
+            judged, rejected = pool.submit(judge), pool.submit(registry.decide, pack, decision)
+            judged.result()
+            rejected.result()
+        assert registry.state(pack).version(name).state is VersionState.REJECTED
 
 
 def test_a_rejected_digest_is_refused(registry: Registry, pack: str) -> None:

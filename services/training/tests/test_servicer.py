@@ -22,6 +22,10 @@ from packline_training.engine import TrainingEngine
 from packline_training.servicer import TrainingServicer, _receive
 from packline_training.upload import Upload
 
+from tests.backends.fixtures import EMBEDDED, Backend
+
+pytestmark = pytest.mark.backends
+
 
 class Client:
     def __init__(self, channel: grpc.Channel) -> None:
@@ -87,10 +91,10 @@ def refused(call: Any, *values: Any) -> PacklineError:
     return error_from_call(caught.value)
 
 
-def test_a_pack_from_manifest_to_rollout(client: Client, tmp_path: Path) -> None:
+def test_a_pack_from_manifest_to_rollout(client: Client, backend: Backend, tmp_path: Path) -> None:
     state = client.register()
     assert (state.pack, state.task, state.active.version, state.active.origin) == ("line", "slope", "v1", "flat")
-    assert state.active.uri.startswith("file:///") and state.phase == pb.PHASE_IDLE
+    assert state.active.uri.startswith(backend.store) and state.phase == pb.PHASE_IDLE
     assert client.register().active.digest == state.active.digest, "registering again changes nothing"
     folder = tmp_path / "bundle"
     folder.mkdir()
@@ -201,11 +205,10 @@ def test_a_run_is_watched_until_its_end(client: Client, training: TrainingEngine
     assert refused(client.runs.GetRun, missing).reason == "RUN_NOT_FOUND"
 
 
+@pytest.mark.parametrize("backend", [EMBEDDED], indirect=True)  # PostgreSQL locks rows
 def test_a_locked_database_is_said_and_other_calls_go_on(client: Client, training: TrainingEngine) -> None:
     client.register()
     engine = training.tables.engine
-    if engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL locks rows")
     with engine.connect().execution_options(packline_write=True) as holder, holder.begin():
         decide = pb.DecideRequest(
             pack="line", decision_id="d", expected_revision=1, kind=pb.DECISION_KIND_REJECT, version="v1"
