@@ -70,10 +70,11 @@ class Datasets:
         self._url = store_url
         self._clock = clock
 
-    def known(self, dataset: str) -> Iterator[tuple[str, str, bool]]:
-        """Key, truth digest and part of the newest version's examples."""
+    def known(self, dataset: str, *, ever: bool = False) -> Iterator[tuple[str, str, bool]]:
+        """Key, truth digest and part of the newest version's examples, or of those that any version holds."""
         columns = examples.c
-        query = sa.select(columns.key, columns.truth, columns.golden).where(_current(dataset))
+        held = columns.dataset == dataset if ever else _current(dataset)
+        query = sa.select(columns.key, columns.truth, columns.golden).where(held).distinct()
         with read(self._engine) as connection:
             for row in connection.execute(query.execution_options(yield_per=_BATCH)):
                 yield row.key, row.truth, row.golden

@@ -36,13 +36,24 @@ class Imported:
     bad_rows: tuple[BadRow, ...]
 
 
-def import_folder(datasets: Datasets, pack: Pack, folder: Path, store: str, apart: Apart) -> Imported:
+def import_folder(
+    datasets: Datasets, pack: Pack, folder: Path, store: str, apart: Apart, *, again: bool = False
+) -> Imported:
     """Reads a folder with the Pack's task, where `apart` runs it, and commits what it found.
+
+    Args:
+        datasets: Where the examples go.
+        pack: Whose they are.
+        folder: What is read; a file is, too.
+        store: fsspec URL of the store.
+        apart: Runs the reading.
+        again: Whether nobody asked for these labels just now: one that was replaced before does not come back.
 
     Raises:
         InvalidInput: It holds no example; the message says why the first rows are none.
     """
-    with _read_apart(datasets, pack, store, apart, "read_folder", source=str(folder)) as reading:
+    known = datasets.known(dataset_of(pack), ever=again)
+    with _read_apart(known, pack, store, apart, "read_folder", source=str(folder)) as reading:
         if not reading.examples:
             raise InvalidInput(_nothing_found(pack, reading), reason="NO_EXAMPLES", field="file")
         committed = datasets.commit(dataset_of(pack), found_in(reading.catalogue), "import")
@@ -60,7 +71,8 @@ def import_folder(datasets: Datasets, pack: Pack, folder: Path, store: str, apar
 
 def import_state(datasets: Datasets, pack: Pack, state: State, store: str, apart: Apart) -> Committed:
     """Takes in what the Pack was told while it served, with a task that keeps such a state."""
-    with _read_apart(datasets, pack, store, apart, "read_state", state=asdict(state)) as reading:
+    known = datasets.known(dataset_of(pack))
+    with _read_apart(known, pack, store, apart, "read_state", state=asdict(state)) as reading:
         committed = datasets.commit(dataset_of(pack), found_in(reading.catalogue), "recorded")
     logger.info("state of %s: %d examples added, %d replaced", pack.name, committed.added, committed.replaced)
     return committed
@@ -68,11 +80,11 @@ def import_state(datasets: Datasets, pack: Pack, state: State, store: str, apart
 
 @contextmanager
 def _read_apart(
-    datasets: Datasets, pack: Pack, store: str, apart: Apart, function: str, **source: object
+    known: Iterable[tuple[str, str, bool]], pack: Pack, store: str, apart: Apart, function: str, **source: object
 ) -> Iterator[Reading]:
     with TemporaryDirectory() as place:
         catalogue = Path(place) / "catalogue.db"
-        new_catalogue(catalogue, datasets.known(dataset_of(pack)))
+        new_catalogue(catalogue, known)
         answer = apart(
             f"packline_training.reading:{function}",
             task=pack.spec.task,

@@ -22,7 +22,7 @@ from packline_training.splitting import is_golden, truth_digest
 MOST_BAD_ROWS = 100
 _CATALOGUE = """
 CREATE TABLE found (key TEXT PRIMARY KEY, truth TEXT, golden INTEGER, source TEXT, shard TEXT, row INTEGER);
-CREATE TABLE known (key TEXT PRIMARY KEY, truth TEXT, golden INTEGER);
+CREATE TABLE known (key TEXT, truth TEXT, golden INTEGER, PRIMARY KEY (key, truth));
 """
 
 
@@ -48,7 +48,7 @@ class Reading:
 
 
 def new_catalogue(path: Path, known: Iterable[tuple[str, str, bool]]) -> None:
-    """Starts a catalogue with the (key, truth digest, golden) of the examples that the dataset holds already."""
+    """Starts a catalogue with the (key, truth digest, golden) of the labels that are nothing new to the dataset."""
     with closing(sqlite3.connect(path)) as database, database:
         database.executescript(_CATALOGUE)
         database.executemany("INSERT INTO known VALUES (?, ?, ?)", known)
@@ -127,16 +127,17 @@ def _note(database: sqlite3.Connection, example: Example, share: float, bad: _Ba
     earlier = database.execute("SELECT truth, golden, source FROM found WHERE key = ?", (key,)).fetchone()
     if earlier is not None and earlier[0] == truth:
         return None
-    known = database.execute("SELECT truth, golden FROM known WHERE key = ?", (key,)).fetchone()
+    # Of several labels that are known, all are of the key's one part.
+    known = dict(database.execute("SELECT truth, golden FROM known WHERE key = ?", (key,)))
     if earlier is not None:
         bad.contradictions += 1
         words = f"contradicts {example.source}, which labels the same input and came later; that label holds"
         bad.add(BadRow(earlier[2], 0, words))
-    golden = bool(known[1]) if known is not None else is_golden(example, share)
+    golden = bool(next(iter(known.values()))) if known else is_golden(example, share)
     database.execute(
         "INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?, NULL, NULL)", (key, truth, golden, example.source)
     )
-    return None if known is not None and known[0] == truth else golden
+    return None if truth in known else golden
 
 
 def read_folder(task: str, source: str, catalogue: str, store: str, golden_share: float) -> dict[str, Any]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import fsspec
 from packline_core.bundle import Bundle
 from packline_core.task import Remembering, state_of
 
@@ -17,9 +14,10 @@ from packline_training.conduct import Conduct, NoCandidate, Outcome
 from packline_training.corrections import CorrectionSource
 from packline_training.domain import DatasetVersion, Version
 from packline_training.engine import base_of
-from packline_training.imports import import_folder, import_state
+from packline_training.imports import import_state
 from packline_training.registry import NewVersion
 from packline_training.search import Budget, Means, Search, best_first
+from packline_training.sources import take_in_source
 from packline_training.trial import TrialOrder
 from packline_training.worker import run_apart
 
@@ -101,13 +99,17 @@ def _dataset(conduct: Conduct) -> tuple[DatasetVersion, list[str]]:
     datasets, run = conduct.tables.datasets, conduct.run
     if run.dataset_digest and (kept := datasets.named(conduct.dataset, run.dataset_digest)) is not None:
         return kept, []
-    conduct.tell(0.0, "taking in corrections")
+    notes = []
+    if conduct.pack.spec.data.source:
+        # Before corrections, which know better.
+        conduct.tell(0.0, f"importing {conduct.pack.spec.data.source}")
+        notes += take_in_source(datasets, conduct.pack, conduct.settings.core.store, conduct.folder, run_apart)
+        conduct.check()
+    conduct.tell(1.0, "taking in corrections")
     monitoring = CorrectionSource(conduct.settings.core.address, conduct.settings.monitoring_patience)
     taken = monitoring.take_in(datasets, conduct.pack, conduct.tables.store, conduct.tables.registry.cursor(run.pack))
+    notes += taken.notes
     conduct.check()
-    if conduct.pack.spec.data.source:
-        conduct.tell(1.0, f"importing {conduct.pack.spec.data.source}")
-        _import_source(conduct, conduct.pack.spec.data.source)
     if isinstance(conduct.task, Remembering):
         conduct.tell(2.0, "taking in what it was told while it served")
         core = conduct.settings.core
@@ -125,22 +127,7 @@ def _dataset(conduct: Conduct) -> tuple[DatasetVersion, list[str]]:
             f"{_counted(dataset.training_examples)} to train on is too few ({golden}): at least {_FEWEST} are needed, "
             "to learn from one and choose by another; import more, or lower data.goldenShare before they are imported"
         )
-    return dataset, taken.notes
-
-
-def _import_source(conduct: Conduct, source: str) -> None:
-    """Takes in `spec.data.source`: a folder, or one below an fsspec URL that is copied first."""
-    store = conduct.settings.core.store
-    if "://" not in source or source.startswith("file://"):
-        folder = Path(source.removeprefix("file://"))
-        if not folder.exists():
-            raise NoCandidate(f"spec.data.source {source} does not exist on the machine that trains")
-        import_folder(conduct.tables.datasets, conduct.pack, folder, store, run_apart)
-        return
-    with TemporaryDirectory(dir=conduct.folder) as place:
-        files, root = fsspec.url_to_fs(source)
-        files.get(root.rstrip("/") + "/", place, recursive=True)
-        import_folder(conduct.tables.datasets, conduct.pack, Path(place), store, run_apart)
+    return dataset, notes
 
 
 def _start_version(conduct: Conduct) -> Version:
