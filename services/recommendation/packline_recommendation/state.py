@@ -90,7 +90,7 @@ class PackState:
             rows = connection.execute(self._recent, {"user": user}).all()
         return [_raw(*row) for row in reversed(rows)]
 
-    def events(self, after: int = 0, since: int = 0) -> Iterator[Told]:
+    def events(self, after: int = 0, since: int = -1) -> Iterator[Told]:
         """Events in the order they were taken in.
 
         Args:
