@@ -41,8 +41,9 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{/* One name in all namespaces, since one operator may see the fleets of several. */}}
 {{- define "packline.authSecret" -}}
-{{- .Values.fleet.authSecret | default (printf "%s-ray-token" (include "packline.fleet" .)) -}}
+{{- .Values.fleet.authSecret | default "packline-ray-token" -}}
 {{- end -}}
 
 {{- define "packline.claim" -}}
