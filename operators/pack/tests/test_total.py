@@ -15,6 +15,7 @@ from packline_operator.facts import (
     Monitored,
     Peer,
     Phase,
+    Pool,
     Registry,
     Replica,
     Run,
@@ -166,6 +167,8 @@ OBSERVED = st.builds(
     unreachable=st.dictionaries(st.sampled_from(Peer), WORDS),
     failures=st.dictionaries(WORDS, WORDS, max_size=1),
     new_base=WORDS,
+    pools=st.none() | st.dictionaries(st.sampled_from(["default", "gpu"]), st.builds(Pool)),
+    limit=st.sampled_from([0, 100]),
 )
 
 

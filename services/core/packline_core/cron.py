@@ -10,7 +10,7 @@ from typing import Any
 
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_NAMES = [*_DAYS, *_MONTHS]
+_PAIRS = [f"{low}-({'|'.join(names[n + 1 :])})" for names in (_DAYS, _MONTHS) for n, low in enumerate(names[:-1])]
 MAX_LENGTH = 100
 
 
@@ -35,22 +35,25 @@ PATTERN = "(?i)^{}$".format(
         )
     )
 )
-_NO_31 = "^(0?2|FEB|0?[469]|11|APR|JUN|SEP|NOV)(-|$)"
-_NO_30 = "^(0?2|FEB)(-|$)"
-_LATE = "^3[01]"
+_NUMBERS, _WORDS, _RISING = "[0-9]+-[0-9]+", "(?i)[A-Z]{3}-[A-Z]{3}", f"(?i)^({'|'.join(_PAIRS)})$"
+# Only days after the 29th, whatever day of the week: then a month that is named must have one.
+_LATE = r"^\S+ \S+ 3[01][^ ,]*(,3[01][^ ,]*)* \S+ \*"
+_MONTH = r"(?i)^\S+ \S+ \S+ (\S*,)?([^ ,/]+-[^ ,/]+[ ,]|({})[-/, ])"
+_LONG = r"\*|0?[13578]|1[02]|JAN|MAR|MAY|JUL|AUG|OCT|DEC"
+_WITH_31 = _MONTH.format(_LONG)
+_WITH_30 = _MONTH.format(_LONG + "|0?[469]|11|APR|JUN|SEP|NOV")
+_ON_30 = r"^\S+ \S+ (\S*,)?30"
 
 RULES: tuple[dict[str, Any], ...] = (
     {"rule": f"self.matches(r'{PATTERN}')", "message": "write five cron fields, like 0 3 * * 0"},
     {
-        "rule": "self.upperAscii().split(' ').all(f, f.split(',').all(t, !t.contains('-') || (t.matches('^[0-9]') "
-        "? int(t.split('/')[0].split('-')[0]) < int(t.split('/')[0].split('-')[1]) "
-        f": {_NAMES}.indexOf(t.split('/')[0].split('-')[0]) < {_NAMES}.indexOf(t.split('/')[0].split('-')[1]))))",
+        "rule": f"self.findAll(r'{_NUMBERS}').all(r, int(r.split('-')[0]) < int(r.split('-')[1])) && "
+        f"self.findAll(r'{_WORDS}').all(r, r.matches(r'{_RISING}'))",
         "message": "a range must rise, as in 8-18 or MON-FRI",
     },
     {
-        "rule": f"!self.split(' ')[2].split(',').all(d, d.matches('{_LATE}')) || !self.split(' ')[4].startsWith('*') "
-        "|| self.upperAscii().split(' ')[3].split(',').exists(m, (m.contains('-') && !m.contains('/')) || "
-        f"!m.matches(self.split(' ')[2].split(',').exists(d, d.startsWith('30')) ? '{_NO_30}' : '{_NO_31}'))",
+        "rule": f"!self.matches(r'{_LATE}') || self.matches(r'{_WITH_31}') || "
+        f"(self.matches(r'{_ON_30}') && self.matches(r'{_WITH_30}'))",
         "message": "no month that is named has such a day",
     },
 )
@@ -58,17 +61,14 @@ RULES: tuple[dict[str, Any], ...] = (
 
 def check_schedule(text: str) -> str:
     """Gives a schedule back; raises ValueError with what is wrong with it. The same as `RULES`."""
-    wrong = f"{text!r} is no cron expression"
+    form, rising, existing = (f"{text!r} is no cron expression: {rule['message']}" for rule in RULES)
     if len(text) > MAX_LENGTH or not re.fullmatch(PATTERN, text):
-        raise ValueError(f"{wrong}; {RULES[0]['message']}")
-    fields = [field.split(",") for field in text.upper().split(" ")]
-    for term in (term for field in fields for term in field if "-" in term):
-        low, high = term.split("/")[0].split("-")
-        if not (int(low) < int(high) if low.isdigit() else _NAMES.index(low) < _NAMES.index(high)):
-            raise ValueError(f"{wrong}: {RULES[1]['message']}")
-    _, _, days, months, weekdays = fields
-    if all(re.match(_LATE, day) for day in days) and weekdays[0].startswith("*"):
-        short = _NO_30 if any(day.startswith("30") for day in days) else _NO_31
-        if not any(("-" in month and "/" not in month) or not re.match(short, month) for month in months):
-            raise ValueError(f"{wrong}: {RULES[2]['message']}")
+        raise ValueError(form)
+    numbers = [span.split("-") for span in re.findall(_NUMBERS, text)]
+    words_rise = all(re.search(_RISING, span) for span in re.findall(_WORDS, text))
+    if not words_rise or any(int(low) >= int(high) for low, high in numbers):
+        raise ValueError(rising)
+    on_30_alone = re.search(_ON_30, text) and re.search(_WITH_30, text)
+    if re.search(_LATE, text) and not re.search(_WITH_31, text) and not on_30_alone:
+        raise ValueError(existing)
     return text

@@ -57,7 +57,9 @@ def _converted(raw: Mapping[str, Any], definitions: Mapping[str, Any], path: str
     if isinstance(schema.get("additionalProperties"), Mapping):
         kept["additionalProperties"] = _converted(schema["additionalProperties"], definitions, f"{path}{{}}")
     if kept.get("type") == "object" and not kept.get("required"):
-        kept["default"] = {}
+        # The API server fills an empty default field by field, but holds it to the object's own rules before that.
+        fields = (schema.get("default") or {}) if RULES_KEY in kept else {}
+        kept["default"] = {name: value for name, value in fields.items() if value is not None}
     elif schema.get("default") is not None:
         kept["default"] = schema["default"]
     if "type" not in kept:

@@ -216,7 +216,7 @@ def test_everything_killed_mid_rollout_comes_back_as_it_was(platform: Platform, 
     with platform.traffic("crashed"):
         platform.publish("crashed", write_bundle(tmp_path / "v2", offset=1e-4))
         platform.wait(lambda: platform.state("crashed").weight == 30, "v2 is in canary")
-    names = [pack.name for pack in platform.files.list()]
+    names = [stored.pack.name for stored in platform.files.list()]
     active = {name: platform.state(name).active.version for name in names}
     platform.kill_everything()
     assert find_ray(platform.home) is None
