@@ -34,8 +34,9 @@ _PARTS = 128
 _IN_MEMORY = 250_000  # rows, about 100 MB
 _FEW = 0.5
 
-# (user, item, event, weight, time, quantity, context), which `marshal` writes fast.
-_Row = tuple[str, str, str, float | None, int, float, dict[str, str]]
+_User = tuple[str, list[Raw], dict[str, str]]
+# (user, item, event, weight, time, quantity, context, event id, where it stands), which `marshal` writes fast.
+_Row = tuple[str, str, str, float | None, int, float, dict[str, str], str, tuple[str, int]]
 
 
 def read_folder(source: Path, now: float) -> Iterator[Example | BadRow]:
@@ -61,8 +62,11 @@ def read_folder(source: Path, now: float) -> Iterator[Example | BadRow]:
                     table.name, 0, f"has no column of users or items (it has {columns}); name it user_id, item_id"
                 )
         yield from known.mismatch(source.name)
-        for user, rows, context in log.users():
-            yield from user_examples(user, rows, context, "import")
+        for row in log.users():
+            if isinstance(row, BadRow):
+                yield row
+            else:
+                yield from user_examples(*row, "import")
 
 
 def user_examples(
@@ -105,7 +109,11 @@ def questions(source: Path, now: float) -> Iterator[Example | BadRow]:
                 yield table
             elif is_log(table):
                 yield from _read_log(table, log, _Known(), now)
-        for user, rows, context in log.users():
+        for row in log.users():
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            user, rows, context = row
             events, _ = settled(rows)
             if events:
                 yield next_example(Query(user, (), (), context), events, f"user {user}")
@@ -120,9 +128,10 @@ def recorded_examples(state: State) -> Iterator[Example | BadRow]:
         with TemporaryDirectory(prefix="packline-log-") as folder:
             log = UserRows(Path(folder))
             for told in pack.events():
-                log.add((told.user, told.raw, told.context, ""))
-            for user, rows, context in log.users():
-                yield from user_examples(user, rows, context, "recorded", key="recorded")
+                log.add((told.user, told.raw, told.context, ""), ("", 0))
+            for row in log.users():
+                if not isinstance(row, BadRow):
+                    yield from user_examples(*row, "recorded", key="recorded")
     finally:
         pack.close()
 
@@ -139,15 +148,18 @@ class UserRows:
         self._waiting: list[_Row] = []
         self._files: list[IO[bytes]] = []
 
-    def add(self, parsed: Parsed) -> None:
-        """Takes one row."""
-        user, raw, context, _ = parsed
-        self._waiting.append((user, raw.item, raw.event, raw.weight, raw.time, raw.quantity, dict(context)))
+    def add(self, parsed: Parsed, where: tuple[str, int]) -> None:
+        """Takes one row, and where it stands."""
+        user, raw, context, event_id = parsed
+        row = (user, raw.item, raw.event, raw.weight, raw.time, raw.quantity, dict(context), event_id)
+        self._waiting.append((*row, where if event_id else ("", 0)))
         if len(self._waiting) >= _IN_MEMORY:
             self._spill()
 
-    def users(self) -> Iterator[tuple[str, list[Raw], dict[str, str]]]:
-        """Each user with its rows in the order they came, and the newest value of each part of its context."""
+    def users(self) -> Iterator[_User | BadRow]:
+        """Each user with its rows in the order they came, and the newest value of each part of its context; rows that
+        repeat an event's id as bad ones.
+        """
         if not self._files:
             yield from _by_user(self._waiting)
             return
@@ -176,7 +188,6 @@ class _Known:
 
     logged: set[str] = field(default_factory=set)
     listed: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
 
     def mismatch(self, source: str) -> Iterator[BadRow]:
         """Says where the two lists differ too much to be of one shop."""
@@ -206,13 +217,8 @@ def _read_log(table: Table, log: UserRows, known: _Known, now: float) -> Iterato
         except ValueError as error:
             yield BadRow(table.name, line, str(error))
             continue
-        if parsed[3]:
-            if parsed[3] in known.seen:
-                yield BadRow(table.name, line, f"repeats event {parsed[3]}")
-                continue
-            known.seen.add(parsed[3])
         known.logged.add(parsed[1].item)
-        log.add(parsed)
+        log.add(parsed, (table.name, line))
         count += 1
     if not count:
         yield BadRow(table.name, 0, "holds no event")
@@ -250,9 +256,15 @@ def _spilled(path: Path) -> Iterator[_Row]:
                 return
 
 
-def _by_user(rows: Iterable[_Row]) -> Iterator[tuple[str, list[Raw], dict[str, str]]]:
+def _by_user(rows: Iterable[_Row]) -> Iterator[_User | BadRow]:
     users: dict[str, tuple[list[Raw], dict[str, str]]] = {}
-    for user, item, event, weight, time, quantity, context in rows:
+    ids: set[tuple[str, str]] = set()
+    for user, item, event, weight, time, quantity, context, event_id, where in rows:
+        if event_id:
+            if (user, event_id) in ids:
+                yield BadRow(*where, f"repeats event {event_id}")
+                continue
+            ids.add((user, event_id))
         there = users.get(user)
         if there is None:
             there = users[user] = ([], {})
