@@ -1,4 +1,8 @@
-"""The recommendation task: what core, training and monitoring know of it."""
+"""The recommendation task: what core, training and monitoring know of it.
+
+Files and models are read by modules that are imported where they are needed, so that who needs the words alone (the
+operator, the command line) needs none of their libraries.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from packline_core.bundle import Bundle, bytes_digest
 from packline_core.errors import InvalidInput, PacklineError
@@ -26,12 +31,13 @@ from packline_core.task import (
 
 from packline_recommendation.asking import Answer, Basis, answer_json, ask_of, read_answer
 from packline_recommendation.config import RecommendationSpec
-from packline_recommendation.engine import RecommendationPredictor
 from packline_recommendation.events import REFUSALS
 from packline_recommendation.examples import read_query, read_truth
 from packline_recommendation.examples import truth_json as events_json
 from packline_recommendation.metrics import METRICS, agreement, score_items
-from packline_recommendation.reading import questions, read_folder, recorded_examples
+
+if TYPE_CHECKING:
+    from packline_recommendation.engine import RecommendationPredictor
 
 _AT_ONCE = 32
 _NOTHING = answer_json(Answer((), Basis.POPULAR))
@@ -67,14 +73,20 @@ class RecommendationTask:
 
     def read(self, source: Path) -> Iterator[Example | BadRow]:
         """Reads logs and item lists: CSV, TSV, Parquet, RecBole's atomic files."""
+        from packline_recommendation.reading import read_folder
+
         return read_folder(source, time.time())
 
     def questions(self, source: Path) -> Iterator[Example | BadRow]:
         """Reads a log as what is to be predicted of each of its users, from what the Pack knows of them."""
+        from packline_recommendation.reading import questions
+
         return questions(source, time.time())
 
     def recorded(self, state: State) -> Iterator[Example | BadRow]:
         """What the Pack was told since it serves."""
+        from packline_recommendation.reading import recorded_examples
+
         return recorded_examples(state)
 
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
@@ -123,6 +135,8 @@ class RecommendationTask:
 
     def load(self, bundle: Bundle, runtime: Runtime) -> RecommendationPredictor:
         """Opens a bundle."""
+        from packline_recommendation.engine import RecommendationPredictor
+
         return RecommendationPredictor(bundle, runtime)
 
     def prepare(self, bundle: Bundle, state: State) -> None:
