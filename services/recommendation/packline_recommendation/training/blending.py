@@ -69,14 +69,10 @@ class Candidates:
 
     def judge(self, weights: npt.ArrayLike) -> tuple[float, float]:
         """Recall@10 and NDCG@10."""
-        total = self.blended(weights)
-        ranks = np.full(len(self.rows), total.shape[1], dtype=np.int64)
-        for begin in range(0, len(self.rows), 4096):
-            part = slice(begin, begin + 4096)
-            lines = total[self.rows[part]]
-            own = np.take_along_axis(lines, np.maximum(self.places[part], 0)[:, None], axis=1)
-            above = (lines > own).sum(axis=1) + ((lines == own).sum(axis=1) - 1) // 2
-            ranks[part] = np.where(self.places[part] >= 0, above, total.shape[1])
+        total = torch.from_numpy(self.blended(weights))
+        first = total.topk(min(K, total.shape[1]), dim=1).indices.numpy()
+        hit = (first[self.rows] == self.places[:, None]) & (self.places[:, None] >= 0)
+        ranks = np.where(hit.any(axis=1), hit.argmax(axis=1), K)
         return recall_ndcg(ranks, K)
 
     def ndcg(self, weights: npt.ArrayLike) -> float:

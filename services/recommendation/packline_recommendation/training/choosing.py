@@ -16,8 +16,14 @@ from packline_recommendation.training.validation import Validation
 
 DECAYS = (0.5, 0.65, 0.8, 0.9, 1.0)
 _HALF_LIVES = (0.25, 0.05)  # of a log's span
-_JUDGES = 1500
-_CELLS = 30_000_000
+_JUDGES = (200, 1500)
+_SCORES = 60_000_000  # that one look at held-out events may take
+_CELLS = 30_000_000  # of them in memory at once
+
+
+def few(by: Validation) -> Validation:
+    """As many histories as one look takes, of those that looks are taken at again and again."""
+    return by.some(int(np.clip(_SCORES // max(len(by.known.items), 1), *_JUDGES)))
 
 
 def part_ndcg(part: Part, by: Validation, *, repeats: bool) -> tuple[float, float]:
@@ -44,7 +50,7 @@ def without_history(scores: np.ndarray, given: Histories) -> np.ndarray:
 
 def best_popularity(by: Validation, *, repeats: bool) -> float:
     """The best of `RECENCIES`."""
-    some = by.some(_JUDGES)
+    some = few(by)
     if not by.known.timed:
         return RECENCIES[0]
     made = [(Part("popularity", Constant(popularity(by.known, value))), value) for value in RECENCIES]
@@ -53,7 +59,7 @@ def best_popularity(by: Validation, *, repeats: bool) -> float:
 
 def best_decay(part: Part, by: Validation, *, repeats: bool) -> Part:
     """The part with the decay by step, and then by age, that is best."""
-    some = by.some(_JUDGES)
+    some = few(by)
 
     def best(of: Iterator[Part]) -> Part:
         judged = [(part_ndcg(part, some, repeats=repeats)[1], -place, part) for place, part in enumerate(of)]

@@ -17,7 +17,9 @@ TRANSFORMER = "transformer"
 POPULARITY = "popularity"
 ITSELF = "itself"
 TEXT = "text"
-LINEAR = ("knn", "ease", "next_item", "als")
+LINEAR = ("knn", "next_item", "ease", "als")
+"""In the order in which they are trained; the last are left out where time is short."""
+
 FAMILIES = (BLEND, TRANSFORMER, "next_item", "ease", "knn", "als", POPULARITY)
 
 TEXT_WIDTH = 64
@@ -26,7 +28,8 @@ _KNN_SHRINK = 10.0
 _EASE_RIDGE = 200.0
 _NEXT_RIDGE = 40.0
 _NEXT_DECAY = 0.65
-_PREFIX = 50
+_PAIRS = 24_000_000  # of events that are looked at together, 1 GB at the highest
+_PREFIX = (8, 100)  # events of a history that a next one is foretold by
 _ALS_WIDTH = 128
 _ALS_ROUNDS = 12
 _ALS_RIDGE = 0.1
@@ -96,8 +99,9 @@ def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: i
     if name == "ease":
         return ease(log, width, _EASE_RIDGE * parameters.ridge)
     if name == "next_item":
+        length = int(np.clip(_PAIRS // max(len(log), 1), *_PREFIX))
         return next_item(
-            log, width, _NEXT_RIDGE * parameters.ridge, decay=_NEXT_DECAY, ahead=_NEXT_DECAY, length=_PREFIX
+            log, width, _NEXT_RIDGE * parameters.ridge, decay=_NEXT_DECAY, ahead=_NEXT_DECAY, length=length
         )
     rank = max(1, min(_ALS_WIDTH, len(log.items) // 2, len(log.users) // 2))
     return als(

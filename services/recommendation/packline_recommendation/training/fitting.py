@@ -101,6 +101,8 @@ class Fitting:
         self._seed = seed
         self._checkpoint = checkpoint
         self._device = network.embedding.weight.device
+        # Products in bfloat16 take a third of the time where the processor has them; weights stay float32.
+        self._half = _has_bfloat16(self._device)
         self._sequences = Sequences(log, network.shape.length)
         # Items that nobody had teach nothing as negatives, and would be pushed away from everybody.
         self._known = np.unique(log.item).astype(np.int64)
@@ -177,7 +179,8 @@ class Fitting:
         for group in self._optimizer.param_groups:
             group["lr"] = max(rate, self._recipe.learning_rate * 0.02)
         inputs, targets = (torch.from_numpy(array).to(self._device) for array in self._sequences.arrays(batch))
-        loss = self._loss(inputs, targets, random)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            loss = self._loss(inputs, targets, random)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._weights, _CLIP)
@@ -196,8 +199,8 @@ class Fitting:
         if len(drawn) > self._recipe.negatives:
             drawn = np.sort(random.choice(drawn, self._recipe.negatives, replace=False, shuffle=False))
         negatives = torch.from_numpy(drawn).to(self._device)
-        positive = (states * self._vectors(wanted)).sum(dim=-1)
-        others = states @ self._vectors(negatives).T
+        positive = (states * self._vectors(wanted)).float().sum(dim=-1)
+        others = (states @ self._vectors(negatives).T).float()
         others = others.masked_fill(negatives[None, :] == wanted[:, None], float("-inf"))
         # Cross entropy with the target in front: log(exp(own) + sum exp(others)) - own.
         return torch.as_tensor((torch.logaddexp(positive, others.logsumexp(dim=-1)) - positive).mean())
@@ -207,6 +210,12 @@ class Fitting:
         if self.network.text_in is None:
             return self.network.vectors(items)
         return self.network.vectors(items, (torch.rand(items.shape, device=self._device) > _TEXT_ONLY).float())
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
 
 
 def save_whole(value: object, path: Path) -> None:

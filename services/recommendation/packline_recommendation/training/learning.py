@@ -21,7 +21,7 @@ from packline_recommendation.training.sequence import Network, Shape
 LENGTH = 50
 _HEADS = 2
 _PLACES = 6_000_000  # that a training looks at, in as many epochs as that makes
-_EPOCHS = (16, 80)
+_EPOCHS = (20, 60)
 _TOKENS = 2048
 _NEGATIVES = 1024
 _WEIGHT_DECAY = 0.01

@@ -19,6 +19,7 @@ DENSE_ITEMS = 16_000
 """Most items of which a dense matrix is made (1 GB); those with more events come first, others get no neighbours."""
 
 _ROWS = 2048
+_STEPS = 16  # after which little is left of a history, at any decay of use
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def next_item(log: Log, width: int, ridge: float, *, decay: float, ahead: float,
         ridge: L2 penalty.
         decay: Of the history, per step back.
         ahead: Of what comes, per step ahead; 0 regresses on the next step alone.
-        length: Steps of a history that are looked at.
+        length: Events of a history that are looked at.
     """
     chosen = _most_frequent(log)
     past, future = prefixes(log, decay=decay, ahead=ahead, length=length)
@@ -135,6 +136,8 @@ def prefixes(log: Log, *, decay: float, ahead: float, length: int) -> tuple[spar
         same = log.user[later] == log.user[earlier]
         later, earlier = later[same], earlier[same]
         apart = step[later] - step[earlier]
+        near = apart <= _STEPS
+        later, earlier, apart = later[near], earlier[near], apart[near]
         rows.append(later)
         columns.append(log.item[earlier])
         values.append(np.power(np.float32(decay), apart).astype(np.float32))

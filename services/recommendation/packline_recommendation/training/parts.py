@@ -23,6 +23,7 @@ from packline_recommendation.training.sequence import Network
 EPSILON = 1e-6
 """Added to a standard deviation, so that scores that are all alike come to 0."""
 
+_MODELS = 50_000  # items with the most events, among which those like a new one are sought
 _LIKE = 10  # items whose scores a new item takes
 _SHARPNESS = 4  # power of a cosine that the nearer of them count by
 _LAST = -1e4  # below all scores, and yet a score: the item may be recommended where nothing else is left
@@ -144,7 +145,9 @@ def new_items(vectors: Floats, events: npt.NDArray[np.int64], offset: float) -> 
     Returns:
         None where every item has events.
     """
-    items, known = np.flatnonzero(events == 0), np.flatnonzero(events > 0)
+    items = np.flatnonzero(events == 0)
+    known = np.argsort(-events, kind="stable")[:_MODELS]
+    known = np.sort(known[events[known] > 0])
     if not len(items) or not len(known):
         return None
     width = min(_LIKE, len(known))

@@ -11,7 +11,7 @@ from packline_core.task import TrainContext
 
 from packline_recommendation.domain import NDCG, RECALL, Items, Log
 from packline_recommendation.training.blending import Candidates, candidates, fit_weights
-from packline_recommendation.training.choosing import best_decay, best_popularity, part_ndcg
+from packline_recommendation.training.choosing import best_decay, best_popularity, few, part_ndcg
 from packline_recommendation.training.factors import text_vectors
 from packline_recommendation.training.families import (
     BLEND,
@@ -32,9 +32,12 @@ from packline_recommendation.training.unseen import DEFAULT_OFFSET, best_offset
 from packline_recommendation.training.validation import Validation, validation
 
 _LENGTHS = (10, 200)
-_JUDGES = 1500
+_SCORES = 120_000_000  # of each part, that families are weighed by
+_WEIGHERS = (300, 6000)  # histories
 _REPEATED = 0.01  # share of held-out items that the user had, below which nobody is offered them again
 _RESERVE = 10.0  # seconds to write results in
+_LINEAR_SHARE = 0.4  # of a trial's time, after which no other linear family is begun
+_MORE = "a larger training.budget.maxMinutes gives more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Selection:
         self._text = text_vectors(items.texts, TEXT_WIDTH, seed)
         self._learner = Learner(parameters, self._text, seed, context)
         self._notes: list[str] = []
+        self._seconds: dict[str, float] = {}
 
     def run(self) -> Chosen:
         """Chooses and trains.
@@ -85,12 +89,12 @@ class Selection:
             Cancelled: The run was called off.
         """
         by = validation(self._log, length=self._length, seed=self._seed)
+        by = by.some(int(np.clip(_SCORES // len(self._log.items), *_WEIGHERS)))
         repeats = repeated_share(by) >= _REPEATED
         recency = best_popularity(by, repeats=repeats)
-        began = time.monotonic()
         parts = [Part(POPULARITY, Constant(popularity(by.known, recency))), *self._linear_parts(by, repeats=repeats)]
-        # All but the transformer is trained once more on the whole log, which is a little longer.
-        reserve = (time.monotonic() - began) * 1.3 + _RESERVE
+        # The linear families are trained once more on the whole log, which is a little longer.
+        reserve = 1.3 * sum(self._seconds.values()) + 2 * _RESERVE
         learned = None
         if self.parameters.transformer:
             part, learned = self._transformer(by, reserve, repeats=repeats)
@@ -103,7 +107,7 @@ class Selection:
         offset = DEFAULT_OFFSET
         if self._text.any():
             blend = Recommender([part for part, _ in kept], [weight for _, weight in kept], self._length)
-            offset = best_offset(blend, self._text, by.some(_JUDGES), repeats=repeats)
+            offset = best_offset(blend, self._text, few(by), repeats=repeats)
         self._tell(by, kept, metrics)
         again = [self._again(part, recency, learned) for part, _ in kept]
         new = new_items(self._text, np.bincount(self._log.item, minlength=len(self._log.items)), offset)
@@ -112,26 +116,30 @@ class Selection:
 
     def _linear_parts(self, by: Validation, *, repeats: bool) -> list[Part]:
         """The linear families on what is known, each with the decay that is best."""
-        parts = []
-        names = [*self.parameters.linear, *([ITSELF] if repeats else [])]
+        parts: list[Part] = []
+        names = [*([ITSELF] if repeats else []), *self.parameters.linear]
+        slot = Share(self._context, self._context.checkpoints / "linear.json", _LINEAR_SHARE, 0)
         for place, name in enumerate(names):
+            if slot.done() >= 1 and place:
+                self._notes.append(f"There was no time for {' and '.join(names[place:])}; {_MORE}.")
+                break
             self._context.report(1 + 14 * place / len(names), f"training {name}", {})
-            parts.append(best_decay(Part(name, self._linear(name, by.known, "chosen")), by, repeats=repeats))
+            began = time.monotonic()
+            scorer = self._linear(name, by.known, "chosen")
+            self._seconds[name] = time.monotonic() - began
+            parts.append(best_decay(Part(name, scorer), by, repeats=repeats))
         if self.parameters.family == BLEND and self._text.any():
             parts.append(best_decay(Part(TEXT, text_factors(self._text)), by, repeats=repeats))
         return parts
 
     def _transformer(self, by: Validation, reserve: float, *, repeats: bool) -> tuple[Part, Learned]:
-        some = by.some(_JUDGES)
+        some = few(by)
         slot = Share(self._context, self._context.checkpoints / "choosing.json", 0.5, reserve)
         network, learned = self._learner.choose(
             by.known, lambda one: part_ndcg(Part(TRANSFORMER, one), some, repeats=repeats)[1], slot, (15, 55)
         )
         if slot.done() >= 1:
-            self._notes.append(
-                f"The time was enough for {learned.planned} epochs of the transformer; a larger"
-                " training.budget.maxMinutes gives more."
-            )
+            self._notes.append(f"The time was enough for {learned.planned} epochs of the transformer; {_MORE}.")
         return Part(TRANSFORMER, network), learned
 
     def _candidates(self, parts: Sequence[Part], by: Validation, *, repeats: bool) -> tuple[Candidates, bool]:
@@ -153,6 +161,9 @@ class Selection:
             slot = Share(self._context, self._context.checkpoints / "repeating.json", 1.0, _RESERVE)
             return replace(part, scorer=self._learner.repeat(self._log, learned, slot, (65, 95)))
         self._context.report(60, f"training {part.name} on everything", {})
+        if self._context.seconds_left < _RESERVE + 2 * self._seconds[part.name]:
+            self._notes.append(f"There was no time to train {part.name} again with the newest events; {_MORE}.")
+            return part
         return replace(part, scorer=self._linear(part.name, self._log, "whole"))
 
     def _linear(self, name: str, log: Log, use: str) -> Linear:

@@ -70,7 +70,7 @@ class Block(nn.Module):
         seen = functional.dropout(seen, self.dropout, self.training)
         given = given + torch.sigmoid(self.attention_gate(given)) * seen
         gate, value = self.forward_in(self.forward_norm(given)).chunk(2, dim=-1)
-        made = self.forward_out(functional.dropout(functional.silu(gate) * value, self.dropout, self.training))
+        made = self.forward_out(functional.silu(gate) * value)
         made = functional.dropout(made, self.dropout, self.training)
         return torch.as_tensor(given + torch.sigmoid(self.forward_gate(given)) * made)
 

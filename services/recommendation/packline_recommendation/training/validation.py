@@ -18,7 +18,7 @@ from packline_recommendation.training.histories import Histories, histories
 
 LATE_SHARE = 0.1  # of events, that are held out by time
 _FEWEST = 200  # users, below which a split by time judges too little, unless they are many of all
-_MOST = 6000  # users that judge
+_MOST = 6000  # users whose next items are asked for
 
 
 @dataclass(frozen=True, slots=True)
