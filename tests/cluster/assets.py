@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,16 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _KUBERAY_HERE = _HERE / "kuberay"
 _KUBERAY = "github.com/ray-project/kuberay/ray-operator"
+_KWOK = "sigs.k8s.io/kwok"
+# As its `fast` profile has it.
+_STAGES = ("node/fast/node-*.yaml", "node/heartbeat-with-lease/node-*.yaml", "pod/fast/pod-*.yaml")
 _PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
-    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "kwok": f"{_KWOK}/cmd/kwok",
     "kuberay": _KUBERAY,
     "helm": "helm.sh/helm/v4/cmd/helm",
 }
@@ -54,10 +57,12 @@ class Assets:
     Attributes:
         binaries: Name -> path.
         crds: The folder of KubeRay's CRDs.
+        stages: The folder of kwok's stages: what its nodes and pods go through.
     """
 
     binaries: Mapping[str, Path]
     crds: Path
+    stages: Path
 
     def __getitem__(self, name: str) -> Path:
         return self.binaries[name]
@@ -78,16 +83,18 @@ def find_assets(tell: Callable[[str], None] = _log.info) -> Assets:
     binaries = {name: folder / name for name in _PACKAGES}
     if given:
         binaries |= {name: Path(given) / name for name in _OF_ENVTEST if (Path(given) / name).is_file()}
-    crds = folder / "crds"
-    if not crds.is_dir() or not all(path.is_file() for path in binaries.values()):
+    crds, stages = folder / "crds", folder / "stages"
+    if not all(path.exists() for path in (crds, stages, *binaries.values())):
         with _lock(folder):
             for name, path in binaries.items():
                 if not path.is_file():
                     tell(f"builds {name} for the cluster's tests (once)")
                     _build(name, path)
             if not crds.is_dir():
-                _copy_crds(crds)
-    return Assets(binaries, crds)
+                _copy(crds, _KUBERAY, "config/crd/bases", ("*.yaml",), _KUBERAY_HERE)
+            if not stages.is_dir():
+                _copy(stages, _KWOK, "kustomize/stage", _STAGES, _HERE)
+    return Assets(binaries, crds, stages)
 
 
 def _cache() -> Path:
@@ -116,15 +123,16 @@ def _build(name: str, path: Path) -> None:
     part.rename(path)
 
 
-def _copy_crds(crds: Path) -> None:
-    module = json.loads(_go("mod", "download", "-json", _KUBERAY, folder=_KUBERAY_HERE))
-    part = crds.with_suffix(".part")
+def _copy(target: Path, module: str, folder: str, patterns: Sequence[str], here: Path) -> None:
+    """Files of a module's source, flat."""
+    source = Path(json.loads(_go("mod", "download", "-json", module, folder=here))["Dir"]) / folder
+    part = target.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    for path in (Path(module["Dir"]) / "config" / "crd" / "bases").glob("*.yaml"):
+    for path in (path for pattern in patterns for path in source.glob(pattern)):
         # Not as they are: a module's files are read-only.
         (part / path.name).write_bytes(path.read_bytes())
-    part.rename(crds)
+    part.rename(target)
 
 
 def _ldflags() -> str:

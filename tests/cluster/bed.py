@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -37,7 +37,12 @@ class Bed:
     Args:
         folder: For data, certificates, kubeconfigs and logs; empty or absent.
         flags: Further flags of kube-apiserver.
+
+    Attributes:
+        running: All of this process, so that a failed test can show their logs.
     """
+
+    running: ClassVar[list[Bed]] = []
 
     folder: Path
     flags: tuple[str, ...] = ()
@@ -45,6 +50,7 @@ class Bed:
     _environment: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Bed:
+        Bed.running.append(self)
         self.folder.mkdir(parents=True, exist_ok=True)
         api, etcd, peer, self._probe = free_ports(4)
         self._commands = Commands(find_assets(), self.folder, api, etcd, peer)
@@ -56,6 +62,7 @@ class Bed:
         return self
 
     def __exit__(self, *_: object) -> None:
+        Bed.running.remove(self)
         for part in reversed(self._parts.values()):
             # Nothing of it is needed any more, so nobody waits for an orderly end.
             part.kill()
@@ -127,7 +134,7 @@ class Bed:
         self.kill_api()
         self._parts["kube-apiserver"].start()
 
-    def logs(self, characters: int = 3000) -> str:
+    def logs(self, characters: int = 1500) -> str:
         """The end of every part's log."""
         return "\n".join(f"--- {name}\n{part.tail(characters)}" for name, part in self._parts.items())
 
@@ -149,9 +156,10 @@ class Bed:
         """What `kubectl get ARGUMENTS -o json` gives, parsed."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
-    def apply(self, *objects: Mapping[str, Any]) -> None:
+    def apply(self, *objects: Mapping[str, Any], manager: str = "kubectl") -> None:
         """`kubectl apply --server-side` of objects."""
-        self.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        options = ("--server-side", f"--field-manager={manager}")
+        self.kubectl("apply", *options, "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def create_namespace(self, name: str, **labels: str) -> str:
         """Makes a namespace with its `default` service account; returns its name."""

@@ -63,7 +63,8 @@ class Bridge:
         self._stop.set()
 
     def _round(self) -> None:
-        found = self.objects.list_namespaced_custom_object(*_PLACE, self.namespace, "rayservices")["items"]
+        listed: Any = self.objects.list_namespaced_custom_object(*_PLACE, self.namespace, "rayservices")
+        found = listed["items"]
         if not found:
             if self._put is not None:
                 # KubeRay deletes the RayCluster, and with it everything that ran there.
@@ -135,7 +136,8 @@ def _application(details: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def bridged(kubeconfig: Path, namespace: str, ray: RunningRay, fleet: FleetApi) -> Iterator[Bridge]:
     """A bridge at work, as long as the block lasts."""
-    with kubernetes.config.new_client_from_config(str(kubeconfig)) as client:
+    config: Any = kubernetes.config
+    with config.new_client_from_config(str(kubeconfig)) as client:
         objects = kubernetes.client.CustomObjectsApi(client)
         bridge = Bridge(objects, namespace, fleet, ray.ports.grpc, ray.ports.http)
         thread = threading.Thread(target=bridge.run, name="bridge")

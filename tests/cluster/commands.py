@@ -100,7 +100,8 @@ class Commands:
         ]
 
     def run_kwok(self) -> list[str]:
-        return [str(self.assets["kwok"]), f"--kubeconfig={self.admin}", "--manage-all-nodes=true"]
+        stages = [f"--config={path}" for path in sorted(self.assets.stages.iterdir())]
+        return [str(self.assets["kwok"]), f"--kubeconfig={self.admin}", "--manage-all-nodes=true", *stages]
 
     def run_kuberay(self, namespace: str, probe: int) -> list[str]:
         return [

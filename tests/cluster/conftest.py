@@ -30,13 +30,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    bed = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and isinstance(bed, Bed):
-        report.sections.append(("control plane", bed.logs()))
+    if report.failed:
+        report.sections += [("control plane", bed.logs()) for bed in Bed.running]
     return report
 
 

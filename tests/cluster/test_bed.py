@@ -25,9 +25,9 @@ def test_a_service_account_may_do_what_rbac_grants_it(cluster: Bed, namespace: s
     mine = cluster.kubeconfig("default", namespace)
     with pytest.raises(CommandFailed, match=f"system:serviceaccount:{namespace}:default.*cannot list"):
         cluster.kubectl("get", "configmaps", kubeconfig=mine)
-    cluster.kubectl(
-        "create", "rolebinding", "view", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace
-    )
+    cluster.kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", "-n", namespace)
+    subject = f"--serviceaccount={namespace}:default"
+    cluster.kubectl("create", "rolebinding", "reader", "--role=reader", subject, "-n", namespace)
     wait(lambda: cluster.kubectl("get", "configmaps", "-o", "name", kubeconfig=mine) is not None, "RBAC has seen it")
     with pytest.raises(CommandFailed, match="cannot create"):
         cluster.kubectl("create", "configmap", "no", kubeconfig=mine)
