@@ -18,6 +18,7 @@ import argparse
 import gzip
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -176,8 +177,9 @@ def ours(
 ) -> tuple[Line, np.ndarray]:
     """Examples in, a proved bundle out, and its graph asked."""
     empty, bundle = folder / "start", folder / "bundle"
-    empty.mkdir(parents=True)
-    bundle.mkdir()
+    for place in (empty, bundle):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
     now = datetime.now(UTC)
     start = seal(empty, task="recommendation", base="popular", created_at=now, signature={}, references=())
     examples = examples_of(data)
@@ -289,6 +291,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="of each training")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peers", nargs="*", choices=("beauty", "retail"), default=["retail"])
+    parser.add_argument("--folder", type=Path, help="keeps checkpoints, and goes on from those that lie there")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -302,14 +305,15 @@ def main() -> int:
             flush=True,
         )
         lines = []
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as temporary:
+            place = arguments.folder or Path(temporary)
             for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-                line, found = ours(data, test, seed, arguments.minutes, arguments.threads, Path(place) / str(seed))
+                line, found = ours(data, test, seed, arguments.minutes, arguments.threads, place / f"{name}-{seed}")
                 lines.append(line)
                 show(line)
                 print(new_items_line(data, test, found), flush=True)
             if name in arguments.peers:
-                for line in peers(data, test, arguments.minutes, arguments.threads, Path(place) / "peers"):
+                for line in peers(data, test, arguments.minutes, arguments.threads, place / f"{name}-peers"):
                     lines.append(line)
                     show(line)
         own = [line for line in lines if line.model.startswith("ours")]
