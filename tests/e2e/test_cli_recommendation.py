@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packline.recommendation.v1 import recommendation_pb2
 from packline_client import Client
 from packline_client.recommendation import Basis, Event, Item
+from packline_core.channels import open_channel
 from packline_core.config import load_settings
 from packline_core.errors import InvalidInput, PacklineError
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.local_ray import RunningRay, find_ray
 
 from tests.e2e.conftest import Platform
+from tests.fuzz import fuzz
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -136,6 +139,12 @@ def test_bad_rows_are_counted_and_the_rest_is_imported(wholesale: Platform, tmp_
     (tmp_path / "events.csv").write_text(rows[0] + "\n", "utf8")
     ran = wholesale("import", PACK, tmp_path)
     assert ran.code == 2 and "holds no event" in ran.err
+
+
+def test_any_message_gets_a_clear_status(ray: RunningRay, client: Client) -> None:
+    service = recommendation_pb2.DESCRIPTOR.services_by_name["RecommendationService"]
+    with open_channel(ray.address, retries=False) as channel:
+        fuzz(channel, service, application=PACK, pack=PACK, examples=25)
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from packline_recommendation.asking import Condition
 from packline_recommendation.examples import Item
+from packline_recommendation.identities import Texts
 from packline_recommendation.known import Known
 
 Mask = npt.NDArray[np.bool_]
@@ -29,11 +29,12 @@ class Attributes:
         texts: Each item's as JSON.
     """
 
-    def __init__(self, texts: pa.Array) -> None:
+    def __init__(self, texts: Texts) -> None:
         self._codes: dict[str, npt.NDArray[np.int32]] = {}
         self._values: dict[str, dict[str, int]] = {}
         count = len(texts)
-        for row, text in enumerate(texts.to_pylist()):
+        for row in range(count):
+            text = texts[row]
             if text == "{}":
                 continue
             for name, value in json.loads(text).items():
@@ -91,8 +92,7 @@ class Catalogue:
         """What it is called."""
         item = self._changed.get(place)
         if item is None and place < self.modelled:
-            text: str = self._known.texts[place].as_py()
-            return text
+            return self._known.texts[place]
         item = item or self._listed.get(self._new[place - self.modelled])
         return item.text if item else ""
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from packline_core.errors import BundleRejected
 
-from packline_recommendation.identities import Identities
+from packline_recommendation.identities import Identities, Texts
 from packline_recommendation.layout import CONTEXTS, HISTORIES, ITEMS, NEIGHBOURS, Settings, read_settings
 
 Floats = npt.NDArray[np.float32]
@@ -66,8 +66,8 @@ class Known:
         try:
             items = pq.read_table(folder / ITEMS)
             self.items = Identities(items["id"])
-            self.texts = items["text"].combine_chunks()
-            self.attributes = items["attributes"].combine_chunks()
+            self.texts = Texts(items["text"])
+            self.attributes = Texts(items["attributes"])
             self.popularity: Floats = np.asarray(items["popularity"], np.float32)
             self.users = KnownUsers(folder)
             self.contexts = _contexts(folder / CONTEXTS)
