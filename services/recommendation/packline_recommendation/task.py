@@ -32,7 +32,7 @@ from packline_core.task import (
 from packline_recommendation.asking import Answer, Basis, answer_json, ask_of, read_answer
 from packline_recommendation.config import RecommendationSpec
 from packline_recommendation.events import REFUSALS
-from packline_recommendation.examples import read_query, read_truth
+from packline_recommendation.examples import History, history_example, read_query, read_truth
 from packline_recommendation.examples import truth_json as events_json
 from packline_recommendation.metrics import METRICS, agreement, score_items
 
@@ -92,7 +92,8 @@ class RecommendationTask:
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
         """Makes an example of what a user did with an answer: clicks and orders are what should have come first.
 
-        Dismissals and hides are no items that were wanted. What was done later with the same answer replaces it.
+        Dismissals and hides are no items that were wanted: they count where nothing was, and keep the items from the
+        user. What was done later with the same answer replaces what was done before.
 
         Args:
             payload: The query, as `examples.query_payload` writes it.
@@ -107,9 +108,11 @@ class RecommendationTask:
         if not truth:
             raise InvalidInput("truth_json: names no event", reason="INVALID_TRUTH", field="truth_json")
         wanted = [event for event in truth if event.event not in REFUSALS]
+        if not wanted and query.user:
+            return history_example(History(query.user, (), hidden=[event.item for event in truth]), source)
         if not wanted:
             raise InvalidInput(
-                "truth_json: names only what was refused; send it with RecordEvents, which keeps it from the user",
+                "truth_json: names only what was refused, by nobody in particular; there is nothing to learn from it",
                 reason="NOTHING_WANTED",
                 field="truth_json",
             )
