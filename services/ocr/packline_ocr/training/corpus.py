@@ -40,13 +40,15 @@ class Corpus:
 
     Attributes:
         samples: Crops to train on.
+        held_out: Crops of the judging pages, where those are held out.
         judging: Pages to judge by.
-        unseen: Whether those are held out; else there are too few documents, and they are trained on as well.
+        unseen: Whether documents are held out; else there are too few, and those that judge are trained on as well.
         new_characters: To be added to the dictionary.
         notes: For the user, in sentences.
     """
 
     samples: Sequence[Sample]
+    held_out: Sequence[Sample]
     judging: Sequence[JudgingPage]
     unseen: bool
     new_characters: tuple[str, ...]
@@ -90,7 +92,6 @@ def gather(
             break
     held_out = [name for name in candidates if name in judging][:wanted]
     judges = held_out if wanted else list(judging)
-    samples = [sample for sample in samples if sample.document not in held_out]
     if not wanted:
         notes.append(
             f"With {len(names)} document{'s' if len(names) > 1 else ''} none is held out: the figures are of pages that"
@@ -98,13 +99,17 @@ def gather(
         )
     samples = _without_contradictions(samples, notes)
     new, samples = _new_characters(samples, frozenset(characters), notes)
+    kept_back = [sample for sample in samples if sample.document in held_out]
+    samples = [sample for sample in samples if sample.document not in held_out]
     if not samples or not judges:
         raise InvalidInput(
             "there is no line to learn from: the labelled pages hold no line with text whose characters are known or"
             f" seen {_OFTEN_ENOUGH} times; import or correct pages with text",
             reason="NOTHING_TO_LEARN",
         )
-    return Corpus(samples, [page for name in judges for page in judging[name]], bool(wanted), new, tuple(notes))
+    return Corpus(
+        samples, kept_back, [page for name in judges for page in judging[name]], bool(wanted), new, tuple(notes)
+    )
 
 
 def _without_contradictions(samples: Sequence[Sample], notes: list[str]) -> list[Sample]:

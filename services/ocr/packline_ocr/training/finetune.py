@@ -1,7 +1,8 @@
-"""Fine-tunes a recogniser on lines: AdamW, warm-up and decay, averaged weights, the best of them kept.
+"""Fine-tunes a recogniser on lines: its last part alone, AdamW, warm-up and decay, averaged weights.
 
 Weights are averaged along the way (Polyak and Juditsky 1992) and at last with the base's (WiSE-FT, Wortsman et al.
-2022, arXiv:2109.01903), so that few documents teach without making the model forget; held-out pages choose.
+2022, arXiv:2109.01903), so that few documents teach without making the model forget. Held-out pages choose how much of
+what was learned is kept and tell how good it is; then all is learned once more, the held-out pages too.
 """
 
 from __future__ import annotations
@@ -22,17 +23,15 @@ from packline_ocr.training.batching import batch_count, epoch_batches
 from packline_ocr.training.corpus import Corpus
 from packline_ocr.training.gradients import Gradients
 from packline_ocr.training.judging import Judge
+from packline_ocr.training.lines import Sample
 from packline_ocr.training.recogniser import OnnxRecogniser
 
 MIN_STEPS = 120  # made where the epochs would be fewer
 _WARM_UP = 20  # steps
 _LAST_RATE = 0.02  # share of the learning rate that is left at the end
-_WEIGHT_DECAY = 0.01
 _MEMORY = 0.99  # of the running average of weights, once it is warm
 _CLIP = 0.6  # norm of the gradient of a character's mean loss
-_LOOKS = 4  # times that held-out pages are read on the way
-_SHARES = (0.75, 0.5)  # of what was learned, the rest being the base's, tried beside all of it
-_SHARE_UNSEEN = 0.75  # taken where no page is held out
+_SHARES = (0.75, 1.0, 0.5)  # of what was learned, the rest being the base's; the first where no page is held out
 _SAVE_EVERY = 25  # steps
 _RESERVE = 5.0  # seconds to write results in
 
@@ -61,10 +60,10 @@ class Outcome:
     """What came out; the recogniser holds the chosen weights.
 
     Attributes:
-        metrics: Of the chosen weights on the judging pages.
+        metrics: On the judging pages, of weights that did not see them where any are held out.
         base_metrics: Of the base's.
         steps: Done.
-        planned: That the recipe asked for; more than `steps` where time ran out.
+        planned: What the recipe asked for; more than `steps` where time ran out.
     """
 
     metrics: Mapping[str, float]
@@ -75,17 +74,31 @@ class Outcome:
 
 @dataclass(slots=True)
 class _State:
-    """All that a training needs to go on in another process, beside its inputs."""
+    """All that a training needs to go on in another process, beside its inputs.
+
+    Attributes:
+        seconds: That were left when the pass began.
+        base_metrics: Of the base.
+        weights: In training.
+        average: Of them along the way.
+        optimizer: Its state.
+        number: Of the pass: 0 without the held-out pages, 1 with them.
+        step: Steps done in this pass.
+        before: Steps done in the pass before.
+        share: Of what was learned that is kept; None before held-out pages chose it.
+        metrics: Of what they chose.
+    """
 
     seconds: float
     base_metrics: Mapping[str, float]
     weights: Weights
     average: Weights
     optimizer: dict[str, Any]
-    best: Weights
-    best_metrics: Mapping[str, float]
+    number: int = 0
     step: int = 0
-    looks: int = 0
+    before: int = 0
+    share: float | None = None
+    metrics: Mapping[str, float] | None = None
 
 
 class FineTuning:
@@ -113,11 +126,11 @@ class FineTuning:
         context: TrainContext,
     ) -> None:
         self._recogniser = recogniser.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._weights = dict(recogniser.named_parameters())
+        recogniser.freeze_body()
+        self._weights = {name: weight for name, weight in recogniser.named_parameters() if weight.requires_grad}
         self._base = _copy(self._weights)
-        self._optimizer = torch.optim.AdamW(self._weights.values(), recipe.learning_rate, weight_decay=_WEIGHT_DECAY)
+        self._optimizer = self._new_optimizer(recipe.learning_rate)
         self._corpus = corpus
-        self._widths = [sample.width for sample in corpus.samples]
         self._recipe = recipe
         self._seed = seed
         self._context = context
@@ -131,10 +144,13 @@ class FineTuning:
             case=recipe.case,
             threads=context.threads,
         )
+        whole = [[*corpus.samples, *corpus.held_out]] if corpus.unseen else []
+        self._passes = [corpus.samples, *whole]
+        self._planned = [self._steps_for(samples) for samples in self._passes]
 
     def run(self) -> Outcome:
-        """Trains until the steps are done or the time is spent, then blends; goes on where checkpoints hold a training
-        that was cut off. Raises `Cancelled` where the run was called off; what was done so far is kept.
+        """Trains until the steps are done or the time is spent; goes on where checkpoints hold a training that was cut
+        off. Raises `Cancelled` where the run was called off; what was done so far is kept.
         """
         try:
             return self._run()
@@ -144,48 +160,56 @@ class FineTuning:
     def _run(self) -> Outcome:
         began = self._context.seconds_left
         base_metrics = self._score(self._base)
-        reserve = _RESERVE + (began - self._context.seconds_left) * (2 + len(_SHARES))
-        state = self._resumed() or _State(
-            seconds=self._context.seconds_left,
-            base_metrics=base_metrics,
-            weights=_copy(self._weights),
-            average=_copy(self._weights),
-            optimizer=self._optimizer.state_dict(),
-            best=self._base,
-            best_metrics=base_metrics,
-        )
-        per_epoch = batch_count(self._widths)
-        planned = max(self._recipe.epochs * per_epoch, MIN_STEPS)
-        available = max(state.seconds - reserve, 1e-9)
+        reserve = _RESERVE + (began - self._context.seconds_left) * len(_SHARES)
+        state = self._resumed() or self._begun(base_metrics)
+        if state.share is None:
+            # The passes share the time as they share the steps.
+            later = sum(self._planned[1:]) / sum(self._planned)
+            self._pass(state, reserve + later * max(state.seconds - reserve, 0.0))
+            share, metrics = self._choose(state)
+            left = self._context.seconds_left
+            # A second pass that has to hurry would be worse than the first.
+            if self._corpus.unseen and left - reserve >= (state.seconds - left) / 2:
+                state = self._begun(base_metrics, number=1, before=state.step)
+            state.share, state.metrics = share, metrics
+            self._save(state)
+        if state.number == 1:
+            self._pass(state, reserve)
+        assert state.share is not None and state.metrics is not None
+        self._set(self._blended(state, state.share))
+        return Outcome(state.metrics, state.base_metrics, state.before + state.step, sum(self._planned))
+
+    def _pass(self, state: _State, end: float) -> None:
+        """Trains on the samples of a pass until its steps are done, or only `end` seconds are left."""
+        samples, planned, total = self._passes[state.number], self._planned[state.number], sum(self._planned)
+        widths = [sample.width for sample in samples]
+        per_epoch = batch_count(widths)
+        available = max(state.seconds - end, 1e-9)
         progress = state.step / planned
         order: dict[int, list[list[int]]] = {}
         while progress < 1:
             epoch, place = divmod(state.step, per_epoch)
             if epoch not in order:
-                order = {epoch: epoch_batches(self._widths, self._seed, epoch)}
-            loss = self._advance(state, order[epoch][place], progress)
-            in_time = 1 - (self._context.seconds_left - reserve) / available
+                order = {epoch: epoch_batches(widths, self._seed, epoch)}
+            loss = self._advance(state, [samples[index] for index in order[epoch][place]], progress)
+            in_time = 1 - (self._context.seconds_left - end) / available
             progress = min(max(state.step / planned, in_time), 1.0)
-            if progress >= (state.looks + 1) / _LOOKS:
-                self._look(state, progress)
             if progress == 1 or state.step % _SAVE_EVERY == 0:
                 self._save(state)
-            told = {"loss": loss, **state.best_metrics}
+            told = {"loss": loss, **(state.metrics or state.base_metrics)}
+            percent = 95 * (sum(self._planned[: state.number]) + progress * planned) / total
             try:
-                self._context.report(95 * progress, f"step {state.step} of {planned}", told)
+                self._context.report(percent, f"step {state.before + state.step} of {total}", told)
             except Cancelled:
                 self._save(state)
                 raise
-        metrics = self._blend(state)
-        return Outcome(metrics, state.base_metrics, state.step, planned)
 
-    def _advance(self, state: _State, batch: Sequence[int], progress: float) -> float:
+    def _advance(self, state: _State, batch: Sequence[Sample], progress: float) -> float:
         """One step; gives the loss."""
         decay = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
         for group in self._optimizer.param_groups:
             group["lr"] = self._recipe.learning_rate * decay * min((state.step + 1) / _WARM_UP, 1.0)
-        samples = [self._corpus.samples[index] for index in batch]
-        loss, gradients = self._gradients.of(samples, f"{self._seed}:{state.step}")
+        loss, gradients = self._gradients.of(batch, f"{self._seed}:{state.step}")
         for weight, gradient in zip(self._weights.values(), gradients, strict=True):
             weight.grad = gradient
         torch.nn.utils.clip_grad_norm_(self._weights.values(), _CLIP)
@@ -196,24 +220,35 @@ class FineTuning:
             torch._foreach_lerp_(list(state.average.values()), list(self._weights.values()), 1 - kept)
         return loss
 
-    def _look(self, state: _State, progress: float) -> None:
-        """Scores the averaged weights and keeps them where they are the best so far."""
-        metrics = self._score(state.average)
-        # The last of several are preferred where no page tells which are better.
-        if state.looks == 0 or not self._corpus.unseen or _error(metrics) <= _error(state.best_metrics):
-            state.best, state.best_metrics = _copy(state.average), metrics
-        state.looks = math.floor(progress * _LOOKS)
+    def _choose(self, state: _State) -> tuple[float, Mapping[str, float]]:
+        """How much of what was learned is kept, and how that reads the judging pages."""
+        shares = _SHARES if self._corpus.unseen else _SHARES[:1]
+        scored = [(share, self._score(self._blended(state, share))) for share in shares]
+        return min(scored, key=lambda pair: _error(pair[1]))
 
-    def _blend(self, state: _State) -> Mapping[str, float]:
-        """Chooses how much of what was learned is kept; leaves it in the recogniser."""
-        shares = (1.0, *_SHARES) if self._corpus.unseen else (_SHARE_UNSEEN,)
-        scored = []
-        for share in shares:
-            weights = {name: torch.lerp(base, state.best[name], share) for name, base in self._base.items()}
-            scored.append((self._score(weights), weights))
-        metrics, chosen = min(scored, key=lambda pair: _error(pair[0]))
-        self._set(chosen)
-        return metrics
+    def _blended(self, state: _State, share: float) -> Weights:
+        return {name: torch.lerp(base, state.average[name], share) for name, base in self._base.items()}
+
+    def _begun(self, base_metrics: Mapping[str, float], number: int = 0, before: int = 0) -> _State:
+        """A pass at its beginning, from the base."""
+        self._set(self._base)
+        self._optimizer = self._new_optimizer(self._recipe.learning_rate)
+        return _State(
+            seconds=self._context.seconds_left,
+            base_metrics=base_metrics,
+            weights=_copy(self._base),
+            average=_copy(self._base),
+            optimizer=self._optimizer.state_dict(),
+            number=number,
+            before=before,
+        )
+
+    def _new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        # No weight decay: the blend with the base holds what was learned near to it.
+        return torch.optim.Adam(self._weights.values(), learning_rate)
+
+    def _steps_for(self, samples: Sequence[Sample]) -> int:
+        return max(self._recipe.epochs * batch_count([sample.width for sample in samples]), MIN_STEPS)
 
     def _score(self, weights: Weights) -> Mapping[str, float]:
         current = _copy(self._weights)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ class Gradients:
         threads: int,
     ) -> None:
         self._recogniser = recogniser
-        self._weights = list(recogniser.parameters())
+        self._weights = [weight for weight in recogniser.parameters() if weight.requires_grad]
         self._device = self._weights[0].device
         self._settings = settings
         self._classes = {char: index for index, char in enumerate(characters, start=1)}
@@ -76,27 +75,62 @@ class Gradients:
         # Half the time of float32 on processors with bfloat16, and no loss scale is needed; the loss itself is exact.
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self._recogniser(images)
-        probabilities = logits.float().log_softmax(-1).transpose(0, 1)
-        loss = torch.zeros((), device=self._device)
-        if self._case > 0:
-            loss = loss + self._case * _ctc(probabilities, labels)
-        if self._case < 1:
-            loss = loss + (1 - self._case) * _ctc(_either_case(probabilities, self._pairs), labels)
-        return float(loss.detach()), torch.autograd.grad(loss, self._weights)
+        scores = logits.detach().float()
+        loss, slope = 0.0, torch.zeros_like(scores)
+        for share, pairs in ((self._case, self._pairs[:, :0]), (1 - self._case, self._pairs)):
+            if share > 0:
+                part, gradient = line_loss(scores, labels, pairs)
+                loss += share * part
+                slope.add_(gradient, alpha=share)
+        return loss, torch.autograd.grad(logits, self._weights, slope.to(logits.dtype))
 
 
-def _ctc(probabilities: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:
-    """Sum over lines of the loss; `probabilities` are logarithms, T x N x classes."""
-    return functional.ctc_loss(
+def line_loss(logits: Tensor, labels: Sequence[Sequence[int]], pairs: Tensor) -> tuple[float, Tensor]:
+    """CTC loss of lines, summed, and its gradient.
+
+    Torch's own gradient holds only for probabilities that sum to one. So classes that count as the same are made one
+    class and all that no label holds another, which also leaves some dozens of classes out of thousands; a class takes
+    its share of the gradient of what it was made part of.
+
+    Args:
+        logits: float32 N x T x classes; class 0 is blank.
+        labels: Classes of each line.
+        pairs: 2 x P, classes to be taken for the same.
+    """
+    same = dict(zip(pairs[1].tolist(), pairs[0].tolist(), strict=True))
+    twin = {first: second for second, first in same.items()}
+    merged = [[same.get(label, label) for label in line] for line in labels]
+    used = [0, *sorted({label for line in merged for label in line})]
+    place = {label: index for index, label in enumerate(used)}
+    device = logits.device
+    # Every class whose logit counts, and the place of the class that it is part of.
+    members = [*used, *(twin[label] for label in used if label in twin)]
+    columns = torch.tensor(members, device=device)
+    places = torch.tensor([place[same.get(label, label)] for label in members], device=device)
+    every = logits.log_softmax(-1)
+    own = every[..., columns]
+    joined = own[..., : len(used)]
+    if len(members) > len(used):
+        at = places[len(used) :]
+        joined = joined.index_copy(-1, at, torch.logaddexp(joined[..., at], own[..., len(used) :]))
+    others = (1 - joined.exp().sum(-1, keepdim=True)).clamp_min(1e-30).log()
+    probabilities = torch.cat([joined, others], -1).transpose(0, 1).requires_grad_()
+    loss = functional.ctc_loss(
         probabilities,
-        torch.tensor(list(chain.from_iterable(labels)), device=probabilities.device),
+        torch.tensor([place[label] for line in merged for label in line], device=device),
         # Padding is read as well when serving, so it has to learn to be blank.
         torch.full((len(labels),), probabilities.shape[0]),
-        torch.tensor([len(label) for label in labels]),
+        torch.tensor([len(line) for line in labels]),
         reduction="sum",
         # A label with more characters than the crop has steps cannot be aligned, and teaches nothing.
         zero_infinity=True,
     )
+    (slope,) = torch.autograd.grad(loss, probabilities)
+    slope = slope.transpose(0, 1)
+    gradient = every.exp_()
+    gradient.mul_(slope[..., -1:] / others.exp())
+    gradient[..., columns] = slope[..., places] * (own - joined[..., places]).exp()
+    return float(loss.detach()), gradient
 
 
 def _case_pairs(classes: Mapping[str, int]) -> Tensor:
@@ -104,10 +138,3 @@ def _case_pairs(classes: Mapping[str, int]) -> Tensor:
     capitals = {char: char.upper() for char in classes if char != char.upper() and char.upper().lower() == char}
     pairs = [(classes[capital], classes[char]) for char, capital in capitals.items() if capital in classes]
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).T
-
-
-def _either_case(probabilities: Tensor, pairs: Tensor) -> Tensor:
-    """Gives both cases of a letter the probability of the two together."""
-    capital, small = pairs
-    together = torch.logaddexp(probabilities[..., capital], probabilities[..., small])
-    return probabilities.index_copy(-1, capital, together).index_copy(-1, small, together)

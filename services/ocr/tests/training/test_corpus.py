@@ -45,6 +45,7 @@ def test_documents_are_held_out_whole_and_the_same_ones_each_time(fast: OcrPredi
     assert len(corpus.judging) == 1
     held = {line.text for page in corpus.judging for line in page.truth}
     assert held.isdisjoint({sample.text for sample in corpus.samples})
+    assert held == {sample.text for sample in corpus.held_out}
     assert held == {line.text for page in again.judging for line in page.truth}
 
 

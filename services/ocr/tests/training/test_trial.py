@@ -49,16 +49,17 @@ def test_learns_what_labels_say_by_heart(fast_bundle: Bundle, few_steps: Callabl
     predictor.close()
 
 
+@pytest.mark.parametrize("cut_at", [4, 11], ids=["first pass", "second pass"])
 def test_resumed_training_ends_as_the_uninterrupted_one(
-    fast_bundle: Bundle, few_steps: Callable[[int], None], tmp_path: Path
+    fast_bundle: Bundle, few_steps: Callable[[int], None], tmp_path: Path, cut_at: int
 ) -> None:
-    few_steps(12)
+    few_steps(7)
     data = ListedExamples([labelled_example(SHOWN, shade=shade) for shade in range(4)])
     trial = trial_of(fast_bundle, epochs=1, augmentation=1.0)
     whole = train(trial, data, Context(tmp_path / "whole"))
 
     def call_off(stage: str) -> None:
-        if stage.startswith("step 7 "):
+        if stage == f"step {cut_at} of 14":
             raise Cancelled("called off")
 
     with pytest.raises(Cancelled):
@@ -66,7 +67,7 @@ def test_resumed_training_ends_as_the_uninterrupted_one(
     resumed = Context(tmp_path / "cut")
     again = train(trial, data, resumed)
     first = next(stage for _, stage, _ in resumed.reports if stage.startswith("step"))
-    assert first == "step 8 of 12"
+    assert first == f"step {cut_at + 1} of 14"
     one, other = (torch.load(trained.folder / WEIGHTS) for trained in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert whole.metrics == again.metrics
