@@ -107,7 +107,8 @@ class RecommendationTask:
         query, truth = read_query(payload), read_truth(truth_json)
         if not truth:
             raise InvalidInput("truth_json: names no event", reason="INVALID_TRUTH", field="truth_json")
-        wanted = [event for event in truth if event.event not in REFUSALS]
+        # A truth that names no time came after the answer that it is of.
+        wanted = [e if e.time else e._replace(time=query.now) for e in truth if e.event not in REFUSALS]
         if not wanted and query.user:
             return history_example(History(query.user, (), hidden=[event.item for event in truth]), source)
         if not wanted:
