@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from packline_core.runtime import Runtime, create_session
+from packline_recommendation.training import nodes
 from packline_recommendation.training.export import TOLERANCE, largest_difference
-from packline_recommendation.training.factors import text_vectors
+from packline_recommendation.training.factors import Factors, text_vectors
 from packline_recommendation.training.families import ITSELF, LINEAR, Parameters, linear, text_factors
 from packline_recommendation.training.graph import write_graph
 from packline_recommendation.training.histories import Histories, histories
@@ -109,3 +110,24 @@ def test_histories_may_be_longer_or_shorter_than_in_training(tmp_path: Path) -> 
         asked = histories(LOG, np.arange(5), length)
         arrays = {"items": asked.items, "weights": asked.weights, "ages": asked.ages}
         assert largest_difference(path, arrays, blend.scores(asked)) < TOLERANCE
+
+
+def test_a_large_model_keeps_its_numbers_in_a_file_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "_INLINE_BYTES", 0)
+    assert difference(Recommender([part("als"), part("ease")], [1.0, 0.5], 9), tmp_path / "model.onnx") < TOLERANCE
+    assert (tmp_path / "model.onnx.data").stat().st_size > (tmp_path / "model.onnx").stat().st_size
+
+
+@pytest.mark.slow
+def test_a_million_items_of_128_dimensions(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((1_000_000, 128), dtype=np.float32)
+    large = Recommender([Part("als", Factors(vectors, np.eye(128, dtype=np.float32)), decay=0.7)], [1.0], 50)
+    path = tmp_path / "model.onnx"
+    write_graph(large, path)
+    items = random.integers(1, 1_000_001, (2, 50))
+    asked = Histories(
+        items, np.ones(items.shape, dtype=np.float32), np.arange(49, -1, -1, dtype=np.float32) + 0 * items
+    )
+    arrays = {"items": asked.items, "weights": asked.weights, "ages": asked.ages.astype(np.float32)}
+    assert largest_difference(path, arrays, large.scores(asked)) < TOLERANCE
