@@ -10,8 +10,7 @@ import pytest
 from packline_core.fleet.environment import fleet_environment
 
 ROOT = Path(__file__).parents[2]
-TASKS = ["--package=packline-ocr", "--package=packline-recommendation"]
-SERVICES = [*TASKS, "--package=packline-training", "--package=packline-monitoring", "--package=packline-core"]
+SERVICES, OPERATOR = "services/Dockerfile", "operators/pack/Dockerfile"
 HEAVY = ("cv2", "implicit", "onnx", "onnxruntime", "optuna", "PIL", "pyarrow", "pypdfium2", "ray", "scipy", "torch")
 
 
@@ -36,23 +35,31 @@ def synced(dockerfile: str) -> list[list[str]]:
 
 
 def test_serving_image_has_onnxruntime_and_no_torch() -> None:
-    names = locked(*synced("services/Dockerfile")[0])
+    names = locked(*synced(SERVICES)[0])
     assert {"onnxruntime", "psycopg", "s3fs"} <= names
     assert not names & {"torch", "onnxruntime-gpu", "mlflow"}
 
 
 def test_training_image_has_torch_and_the_ui() -> None:
-    assert {"onnxruntime", "torch", "mlflow", "psycopg", "s3fs"} <= locked(*synced("services/Dockerfile")[1])
+    assert {"onnxruntime", "torch", "mlflow", "psycopg", "s3fs"} <= locked(*synced(SERVICES)[1])
 
 
-def test_gpu_images_have_one_onnxruntime() -> None:
-    names = locked(*SERVICES, "--extra=gpu", "--extra=train")
-    assert {"onnxruntime-gpu", "torch"} <= names
-    assert "onnxruntime" not in names
+def test_gpu_images_have_one_onnxruntime_and_its_cuda() -> None:
+    serve, train = (locked(*["gpu" if word == "cpu" else word for word in chosen]) for chosen in synced(SERVICES))
+    for names in (serve, train):
+        assert {
+            "onnxruntime-gpu",
+            "nvidia-cublas",
+            "nvidia-cuda-runtime",
+            "nvidia-cudnn-cu13",
+            "nvidia-curand",
+        } <= names
+        assert "onnxruntime" not in names
+    assert "torch" in train - serve
 
 
 def test_operator_image_has_no_model_runtime() -> None:
-    names = locked(*synced("operators/pack/Dockerfile")[0])
+    names = locked(*synced(OPERATOR)[0])
     assert {"kopf", "kubernetes"} <= names
     assert not names & {"onnxruntime", "torch", "ray", "opencv-python-headless"}
 
@@ -71,7 +78,7 @@ assert tasks and all(task.spec.model_json_schema() and task.bases and task.appli
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("dockerfile", ["services/Dockerfile", "operators/pack/Dockerfile"])
+@pytest.mark.parametrize("dockerfile", [SERVICES, OPERATOR])
 def test_dockerfiles_copy_only_what_is_there(dockerfile: str) -> None:
     for line in instructions(dockerfile):
         if line.startswith("COPY ") and "--from" not in line:
@@ -80,7 +87,7 @@ def test_dockerfiles_copy_only_what_is_there(dockerfile: str) -> None:
 
 
 def test_images_have_the_environment_of_a_fleet() -> None:
-    (env,) = [line for line in instructions("services/Dockerfile") if "RAY_SERVE_ENABLE_HA_PROXY" in line]
+    (env,) = [line for line in instructions(SERVICES) if "RAY_SERVE_ENABLE_HA_PROXY" in line]
     values = dict(word.partition("=")[::2] for word in env.removeprefix("ENV ").split())
     site = Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     here = {name: value.replace("${SITE}", str(site)) for name, value in values.items()}
