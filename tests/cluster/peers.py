@@ -67,7 +67,7 @@ def running_peers(home: Path, kubeconfig: Path) -> Iterator[Peers]:
         yield Peers(f"127.0.0.1:{line[0]}", f"http://127.0.0.1:{line[1]}/{{namespace}}")
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def training_settings(home: Path) -> TrainingSettings:

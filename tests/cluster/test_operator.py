@@ -108,7 +108,7 @@ def test_only_the_configuration_is_the_operators(cluster: Bed, operator: Running
     ]
     assert fields == {"f:spec": {"f:serveConfigV2": {}}}
     read = ServeDeploySchema.model_validate(json.loads(service["spec"]["serveConfigV2"]))
-    assert (read.http_options.host, str(read.proxy_location)) == ("0.0.0.0", "EveryNode")
+    assert (read.http_options.host, read.proxy_location.value) == ("0.0.0.0", "EveryNode")
 
 
 def test_a_gpu_pool_takes_shares_of_a_gpu(cluster: Bed, operator: RunningOperator, namespace: str) -> None:

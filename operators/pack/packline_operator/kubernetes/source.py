@@ -68,12 +68,13 @@ class ClusterSource:
         status = (pack or {}).get("status")
         if not status or "loop" not in status:
             return None
-        return {**status, "loop": {"scheduleSince": None, **status["loop"]}}
+        return {"traffic": {}, **status, "loop": {"scheduleSince": None, **status["loop"]}}
 
     def write_status(self, name: str, status: Mapping[str, Any]) -> None:
         """Applies a status, where it differs from what is there."""
         pack = self._cache.get(PACKS, self._namespace, name)
-        wanted = _clipped(status)
+        # An empty map would be a column that reads {}.
+        wanted = {key: value for key, value in _clipped(status).items() if value != {}}
         if pack is None or pack.get("status") == wanted:
             return
         metadata = {key: pack["metadata"][key] for key in ("name", "namespace", "uid")}
