@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,20 @@ def test_import_reports_what_it_left_out(applied: Platform, tmp_path: Path) -> N
     in_words = applied.must("history", PACK)
     assert in_words.startswith("VERSION")
     assert "no decisions yet" in in_words
+
+
+def test_a_bundle_is_published_once_and_a_damaged_one_is_refused(applied: Platform, tmp_path: Path) -> None:
+    active = json.loads(applied.must("history", PACK, "-o", "json"))["versions"][-1]
+    bundle = tmp_path / "bundle"
+    shutil.copytree(active["uri"].removeprefix("file://"), bundle)
+    assert applied.must("publish", PACK, bundle) == f"{PACK} has that bundle already: v1 is active\n"
+    assert json.loads(applied.must("publish", PACK, bundle, "-o", "json"))["digest"] == active["digest"]
+    model = next(bundle.glob("*.onnx"))
+    model.write_bytes(model.read_bytes()[:-100])
+    ran = applied("publish", PACK, bundle)
+    assert ran.code == 5, ran.err
+    assert model.name in ran.err
+    assert [v["version"] for v in json.loads(applied.must("history", PACK, "-o", "json"))["versions"]] == ["v1"]
 
 
 def test_wishes_that_cannot_be_granted_are_refused(applied: Platform) -> None:

@@ -36,9 +36,8 @@ def loaded_by(code: str) -> set[str]:
 def test_help_lists_every_command_and_loads_nothing_slow(packline: Packline) -> None:
     ran = packline.process("--help")
     assert ran.code == 0
-    commands = (
-        "up down apply get describe delete ocr evaluate top import correct train history approve rollback logs ui"
-    )
+    data = "import correct train publish history approve rollback"
+    commands = f"up down apply get describe delete ocr evaluate top {data} logs ui"
     listed = {line.split()[0] for line in ran.out.splitlines() if line.startswith("  ") and line.split()}
     assert set(commands.split()) <= listed
     slow = {"grpc", "rich", "pydantic", "psutil", "yaml", "google.protobuf.message", "ray", "torch", "onnxruntime"}
@@ -68,6 +67,8 @@ def test_the_sdk_needs_no_model_runtime() -> None:
         (("history", "invoices"), 4, "packline up"),
         (("top", "--once"), 4, "packline up"),
         (("import", "invoices", "no-such-folder"), 3, "no-such-folder"),
+        (("publish", "invoices", "no-such-folder"), 3, "no-such-folder"),
+        (("publish", "invoices", "."), 2, "no sealed bundle"),
         (("logs", "none"), 3, "there is no Pack none"),
     ],
 )

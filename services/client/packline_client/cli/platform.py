@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,10 +102,25 @@ def ui(
             f"there is nothing to show yet below {here.home}; train first: packline train NAME --wait", reason="NO_RUNS"
         )
     say(f"Open http://127.0.0.1:{port} in a browser; leave with Ctrl-C")
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}", *address]
+    address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # Without a root for artifacts MLflow makes a folder for them wherever the user stands.
+    root = ["--default-artifact-root", f"file://{here.home / 'mlflow-artifacts'}"]
+    store = ["--backend-store-uri", f"sqlite:///{database}"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, *root, *address]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    raise typer.Exit(subprocess.run(command, env={**os.environ, **quiet}, check=False).returncode)
+    # MLflow starts processes of its own, and leaves them where it alone is told to end.
+    child = subprocess.Popen(command, env={**os.environ, **quiet}, start_new_session=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code: int = Exit.OK
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+    raise typer.Exit(code)
 
 
 def version() -> None:

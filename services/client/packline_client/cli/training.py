@@ -1,4 +1,4 @@
-"""Data and learning: `import`, `correct`, `train`, `history`, `approve`, `rollback`."""
+"""Data and learning: `import`, `correct`, `train`, `publish`, `history`, `approve`, `rollback`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from packline_core.errors import InvalidInput
+from packline_core.bundle import MANIFEST
+from packline_core.errors import InvalidInput, NotFound
 
 from packline_client.cli.common import (
     Exit,
@@ -115,6 +116,26 @@ def _outcome(run: Run) -> str:
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in run.metrics.items())
     made = f" {run.version}" if run.version else ""
     return f"run {run.run_id} {run.state}{made}: {run.message or 'no message'}{f' ({metrics})' if metrics else ''}"
+
+
+def publish(
+    name: NameArgument,
+    bundle: Annotated[Path, typer.Argument(help="The folder of a sealed bundle.", show_default=False)],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Register a bundle made elsewhere as a version. It goes through the gate like any other."""
+    if not bundle.is_dir():
+        raise NotFound(f"there is no folder {bundle}", reason="PATH_NOT_FOUND")
+    if not (bundle / MANIFEST).is_file():
+        raise InvalidInput(f"{bundle} is no sealed bundle: it has no {MANIFEST}", field="bundle")
+    with connected() as client:
+        version = client.training.publish(name, bundle)
+    if output is Output.JSON:
+        print_json(version)
+    elif version.state == "registered":
+        typer.echo(f"{version.version} is registered; the gate is next: packline describe pack {name}")
+    else:
+        typer.echo(f"{name} has that bundle already: {version.version} is {version.state}")
 
 
 def history(
