@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +23,19 @@ def write_graph(recommender: Recommender, path: Path) -> None:
         path: The file.
     """
     nodes = Nodes()
-    places = _Places(nodes)
+    parts = _PartWriter(nodes)
     total = ""
     count = 0
     for part, weight in zip(recommender.parts, recommender.weights, strict=True):
         if not weight:
             continue
-        raw, count = places.scores(part)
+        raw, count = parts.scores(part)
         scores = nodes.add("Mul", _scaled(nodes, raw), nodes.number(weight))
         total = nodes.add("Add", total, scores) if total else scores
     if recommender.new:
         total = _filled(nodes, total, recommender.new, count)
     # `popular` alone gives one row for whoever asks; `allowed` and the histories give the batch.
-    total = nodes.add("Add", total, places.zeros(count))
+    total = nodes.add("Add", total, parts.zeros(count))
     scores = nodes.add("Where", "allowed", total, nodes.number(-np.inf))
     values, indices = nodes.add("TopK", scores, "k", outputs=2, axis=-1, largest=1, sorted=1)
     nodes.write(
@@ -52,34 +51,23 @@ def write_graph(recommender: Recommender, path: Path) -> None:
     )
 
 
-@dataclass(slots=True)
-class _Shared:
-    """Outputs that several parts use."""
-
-    steps: str = ""
-    known: str = ""
-    indices: str = ""
-    batch: str = ""
-
-
-class _Places:
+class _PartWriter:
     """Writes parts, sharing what they have in common."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
-        self._shared = _Shared()
         shape = nodes.add("Shape", "items")
-        self._shared.batch = nodes.add("Gather", shape, nodes.whole(0), axis=0)
-        self._shared.known = nodes.add(
+        self._batch = nodes.add("Gather", shape, nodes.whole(0), axis=0)
+        self._known = nodes.add(
             "Cast", nodes.add("Greater", "items", nodes.constant(np.array(0, dtype=np.int64))), to=1
         )
         shifted = nodes.add("Sub", "items", nodes.constant(np.array(1, dtype=np.int64)))
-        self._shared.indices = nodes.add("Max", shifted, nodes.constant(np.array(0, dtype=np.int64)))
-        self._shared.steps = self._steps()
+        self._indices = nodes.add("Max", shifted, nodes.constant(np.array(0, dtype=np.int64)))
+        self._steps = self._write_steps()
 
     def zeros(self, count: int) -> str:
         """float32 (batch, count)."""
-        shape = self._nodes.add("Concat", self._shared.batch, self._nodes.whole(count), axis=0)
+        shape = self._nodes.add("Concat", self._batch, self._nodes.whole(count), axis=0)
         return str(self._nodes.add("ConstantOfShape", shape))
 
     def scores(self, part: Part) -> tuple[str, int]:
@@ -95,7 +83,7 @@ class _Places:
             return self._spread(scorer, shares), len(scorer.indices)
         return self._projected(scorer, shares), len(scorer.vectors)
 
-    def _steps(self) -> str:
+    def _write_steps(self) -> str:
         """float32 (batch, length), as `Histories.steps`."""
         nodes = self._nodes
         one = nodes.constant(np.array(1, dtype=np.int64))
@@ -109,9 +97,9 @@ class _Places:
     def _shares(self, part: Part) -> str:
         """float32 (batch, length), as `Histories.decayed`."""
         nodes = self._nodes
-        shares = nodes.add("Mul", "weights", self._shared.known)
+        shares = nodes.add("Mul", "weights", self._known)
         if part.decay != 1:
-            shares = nodes.add("Mul", shares, nodes.add("Pow", nodes.number(part.decay), self._shared.steps))
+            shares = nodes.add("Mul", shares, nodes.add("Pow", nodes.number(part.decay), self._steps))
         if part.rate:
             shares = nodes.add("Mul", shares, nodes.add("Exp", nodes.add("Mul", "ages", nodes.number(-part.rate))))
         return str(shares)
@@ -120,8 +108,8 @@ class _Places:
         """A neighbour table's scores."""
         nodes = self._nodes
         rows, indices, values = _compact(table)
-        picked = nodes.add("Gather", nodes.constant(rows), self._shared.indices, axis=0)
-        flat = nodes.add("Concat", self._shared.batch, nodes.whole(-1), axis=0)
+        picked = nodes.add("Gather", nodes.constant(rows), self._indices, axis=0)
+        flat = nodes.add("Concat", self._batch, nodes.whole(-1), axis=0)
         targets = nodes.add("Reshape", nodes.add("Gather", nodes.constant(indices), picked, axis=0), flat)
         added = nodes.add("Gather", nodes.constant(values), picked, axis=0)
         added = nodes.add("Mul", added, nodes.add("Unsqueeze", shares, nodes.whole(-1)))
@@ -132,7 +120,7 @@ class _Places:
     def _projected(self, factors: Factors, shares: str) -> str:
         """Low-rank scores."""
         nodes = self._nodes
-        vectors = nodes.add("Gather", nodes.constant(factors.vectors), self._shared.indices, axis=0)
+        vectors = nodes.add("Gather", nodes.constant(factors.vectors), self._indices, axis=0)
         summed = nodes.add("MatMul", nodes.add("Unsqueeze", shares, nodes.whole(1)), vectors)
         mixed = nodes.add("MatMul", nodes.add("Squeeze", summed, nodes.whole(1)), nodes.constant(factors.mix))
         return self._products(mixed, factors.vectors)

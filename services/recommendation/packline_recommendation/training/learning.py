@@ -62,11 +62,6 @@ class Share:
             self._end = self._start - max(self._start - reserve, 0.0) * share
             path.write_text(json.dumps([self._start, self._end]), encoding="utf8")
 
-    @property
-    def seconds(self) -> float:
-        """In all."""
-        return float(self._start - self._end)
-
     def done(self) -> float:
         """Share of it that is spent; 1 or more where it is over."""
         return float((self._start - self._context.seconds_left) / max(self._start - self._end, 1e-9))
