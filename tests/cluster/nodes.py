@@ -46,4 +46,4 @@ class Node:
 
 
 CPU_NODE = Node("cpu-0", labels={"pool": "cpu"})
-GPU_NODE = Node("gpu-0", gpus=4, labels={"pool": "gpu", f"{GPU}.present": "true"}, taints={GPU: "present"})
+GPU_NODE = Node("gpu-0", gpus=4, labels={"pool": "gpu"}, taints={GPU: "present"})
