@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import marshal
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, TypeVar
 
 from packline_core.task import BadRow, Example, State
 
@@ -20,16 +20,16 @@ from packline_recommendation.events import Raw, newest_apart, settled
 from packline_recommendation.examples import (
     LONGEST_HISTORY,
     History,
-    Item,
     Query,
     history_example,
     item_example,
     next_example,
 )
-from packline_recommendation.parsing import Parsed, is_item_list, is_log, item_parser, log_parser
+from packline_recommendation.parsing import Parsed, Row, is_item_list, is_log, item_parser, log_parser
 from packline_recommendation.state import PackState
 from packline_recommendation.tables import Table, open_tables
 
+_T = TypeVar("_T")
 _PARTS = 128
 _IN_MEMORY = 250_000  # rows, about 100 MB
 _FEW = 0.5
@@ -205,18 +205,12 @@ class _Known:
 
 
 def _read_log(table: Table, log: UserRows, known: _Known, now: float) -> Iterator[BadRow]:
-    parse = log_parser(table, now)
     count = 0
-    for row in table.rows():
+    for row in _parsed(table, log_parser(table, now)):
         if isinstance(row, BadRow):
             yield row
             continue
-        line, values = row
-        try:
-            parsed = parse(line, values)
-        except ValueError as error:
-            yield BadRow(table.name, line, str(error))
-            continue
+        line, parsed = row
         known.logged.add(parsed[1].item)
         log.add(parsed, (table.name, line))
         count += 1
@@ -227,16 +221,11 @@ def _read_log(table: Table, log: UserRows, known: _Known, now: float) -> Iterato
 def _read_items(table: Table, known: _Known) -> Iterator[Example | BadRow]:
     parse = item_parser(table)
     count = 0
-    for row in table.rows():
+    for row in _parsed(table, lambda _, values: parse(values)):
         if isinstance(row, BadRow):
             yield row
             continue
-        line, values = row
-        try:
-            item: Item = parse(values)
-        except ValueError as error:
-            yield BadRow(table.name, line, str(error))
-            continue
+        line, item = row
         if item.id in known.listed:
             yield BadRow(table.name, line, f"repeats item {item.id}; its first row holds")
             continue
@@ -245,6 +234,18 @@ def _read_items(table: Table, known: _Known) -> Iterator[Example | BadRow]:
         yield item_example(item, f"{table.name} line {line}")
     if not count:
         yield BadRow(table.name, 0, "holds no item")
+
+
+def _parsed(table: Table, parse: Callable[[int, Row], _T]) -> Iterator[tuple[int, _T] | BadRow]:
+    for row in table.rows():
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        line, values = row
+        try:
+            yield line, parse(line, values)
+        except ValueError as error:
+            yield BadRow(table.name, line, str(error))
 
 
 def _spilled(path: Path) -> Iterator[_Row]:
