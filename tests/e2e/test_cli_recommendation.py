@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from packline.recommendation.v1 import recommendation_pb2
 from packline_client import Client
 from packline_client.recommendation import Basis, Event, Item
@@ -148,28 +149,41 @@ def test_any_message_gets_a_clear_status(ray: RunningRay, client: Client) -> Non
 
 
 @pytest.mark.slow
-def test_from_an_order_log_to_recommendations(wholesale: Platform, ray: RunningRay, client: Client) -> None:
-    out = wholesale.must("import", PACK, EXAMPLE / "data")
-    assert "0 left out" in out
-    ran = wholesale("train", PACK, "--wait", timeout=800)
-    assert ran.code == 0, ran.out + ran.err
-    deadline = time.monotonic() + 200
-    while not any(v.gate is not None for v in client.training.versions(PACK)):
-        assert time.monotonic() < deadline, "the gate did not judge"
-        time.sleep(1)
-    newest = client.training.versions(PACK)[0]
-    assert newest.gate is not None and newest.gate.outcome == "passed", newest.gate
-    # As `rollout` would after its hours: approve what passed.
-    holdout = EXAMPLE / "holdout"
-    before = json.loads(wholesale.must("evaluate", PACK, "--data", holdout, "--json"))
-    assert {metric["name"] for metric in before["metrics"]} == {"recall@10", "ndcg@10"}
-    with (holdout / "events.csv").open(encoding="utf8", newline="") as stream:
+@pytest.mark.timeout(2400)
+def test_from_an_order_log_to_a_version_that_foresees_orders(
+    wholesale: Platform, ray: RunningRay, client: Client, tmp_path: Path
+) -> None:
+    quick = yaml.safe_load((EXAMPLE / "pack.yaml").read_text("utf8"))
+    quick["spec"]["training"] = {"budget": {"maxMinutes": 4, "maxTrials": 1}}
+    quick["spec"]["rollout"] = {"shadow": "1s", "steps": [{"weight": 50, "hold": "1s"}], "minRequests": 0}
+    (tmp_path / "pack.yaml").write_text(yaml.safe_dump(quick), "utf8")
+    wholesale.must("apply", "-f", tmp_path / "pack.yaml")
+    assert "0 left out" in wholesale.must("import", PACK, EXAMPLE / "data")
+    before = json.loads(wholesale.must("evaluate", PACK, "--data", EXAMPLE / "holdout", "--json"))
+    with (EXAMPLE / "holdout" / "events.csv").open(encoding="utf8", newline="") as stream:
         users = {row["user_id"] for row in csv.DictReader(stream)}
-    assert before["n"] == len(users) and before["failed"] == 0
+    assert (before["n"], before["failed"], before["model_version"]) == (len(users), 0, "v1")
+    ran = wholesale("train", PACK, "--wait", timeout=1500)
+    assert ran.code == 0, ran.out + ran.err
+    deadline = time.monotonic() + 600
+    while client.recommendation.recommend(PACK, "12937").model_version != "v2":
+        assert time.monotonic() < deadline, wholesale.must("describe", "pack", PACK)
+        time.sleep(1)
+    after = json.loads(wholesale.must("evaluate", PACK, "--data", EXAMPLE / "holdout", "--json"))
+    figures = [{m["name"]: m["value"] for m in result["metrics"]} for result in (before, after)]
+    assert set(figures[1]) == {"recall@10", "ndcg@10"}
+    assert figures[1]["recall@10"] > figures[0]["recall@10"] + 0.05
+    answer = client.recommendation.recommend(PACK, "12937")
+    assert answer.basis == Basis.USER and answer.results[0].text and any(result.causes for result in answer.results)
     done = subprocess.run(
         [sys.executable, str(EXAMPLE / "client.py"), "12937", "--order", "0", "--address", ray.address],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout
+    assert len(done.stdout.splitlines()) >= 10
+    report = tmp_path / "report.html"
+    subprocess.run(
+        [sys.executable, str(EXAMPLE / "report.py"), "--address", ray.address, "--out", str(report)], check=True
+    )
+    assert "recall@10" in report.read_text("utf8")
