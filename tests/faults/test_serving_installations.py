@@ -13,6 +13,7 @@ from packline_echo.fleet import RunningFleet, echo_pack, running_fleet
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two fleets start on one machine
 def test_two_installations_live_side_by_side(fleet: RunningFleet, tmp_path: Path) -> None:
     here = write_bundle(tmp_path / "here", offset=1.0)
     there = write_bundle(tmp_path / "there", offset=2.0)
