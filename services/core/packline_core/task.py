@@ -215,6 +215,9 @@ class Remembering(Protocol):
         has not changed are the same as last time.
         """
 
+    def forget(self, state: State) -> None:
+        """Removes a Pack's state, when the Pack is deleted. Repeating it changes nothing."""
+
 
 @runtime_checkable
 class Questioning(Protocol):

@@ -200,6 +200,16 @@ class PackState:
             done.set_result((new, len(told) - new))
 
 
+def forget(state: State) -> None:
+    """Removes all that a Pack was told."""
+    engine = create_engine(state.database)
+    migrate(engine, "packline_recommendation")
+    with write(engine) as connection:
+        connection.execute(events.delete().where(events.c.pack == state.pack))
+        connection.execute(items.delete().where(_mine(state.pack)))
+    engine.dispose()
+
+
 def _mine(pack: str) -> sa.ColumnElement[bool]:
     return items.c.pack == pack
 

@@ -89,6 +89,12 @@ class RecommendationTask:
 
         return recorded_examples(state)
 
+    def forget(self, state: State) -> None:
+        """Removes what the Pack was told."""
+        from packline_recommendation.state import forget
+
+        forget(state)
+
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
         """Makes an example of what a user did with an answer: clicks and orders are what should have come first.
 

@@ -16,6 +16,7 @@ from packline_recommendation.events import Raw
 from packline_recommendation.examples import History, Item, read_example
 from packline_recommendation.reading import recorded_examples
 from packline_recommendation.state import PackState, Told
+from packline_recommendation.task import RecommendationTask
 from packline_recommendation.view import HALF_LIFE, StateView
 
 WRITER = """
@@ -49,6 +50,19 @@ def test_events_count_once_and_packs_are_apart(place: State) -> None:
     assert other.record([told(1)]).result(10) == (1, 0)
     assert [raw.time for raw in pack.recent("u")] == [101, 102, 103]
     assert pack.recent("nobody") == [] and len(other.recent("u")) == 1
+    pack.close()
+    other.close()
+
+
+def test_a_deleted_pack_leaves_nothing_and_others_keep_theirs(place: State) -> None:
+    pack, other = PackState(place), PackState(State("other", place.database, ""))
+    for one in (pack, other):
+        one.record([told(1)]).result(10)
+        one.put_items([Item("a")])
+    RecommendationTask().forget(place)
+    RecommendationTask().forget(place)
+    assert pack.recent("u") == [] and not list(pack.listed()) and not list(pack.events())
+    assert len(other.recent("u")) == len(list(other.listed())) == 1
     pack.close()
     other.close()
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +16,7 @@ from packline_core.db import create_engine, migrate
 from packline_core.errors import BundleRejected, InvalidInput
 from packline_core.manifest import Pack, parse_pack
 from packline_core.store import ObjectStore
-from packline_core.task import get_task
+from packline_core.task import Remembering, get_task, state_of
 from sqlalchemy.engine import Engine
 
 from packline_training import garbage
@@ -83,8 +83,15 @@ class TrainingEngine:
         return registry.state(name)
 
     def forget_pack(self, name: str) -> None:
-        """Forgets a Pack, its versions and runs, and its dataset unless another Pack uses it."""
-        dataset = dataset_of(self.tables.registry.manifest(name))
+        """Forgets a Pack, its state, versions and runs, and its dataset unless another Pack uses it."""
+        pack = self.tables.registry.manifest(name)
+        dataset = dataset_of(pack)
+        if isinstance(get_task(pack.spec.task), Remembering):
+            self._apart(
+                "packline_training.reading:forget_state",
+                task=pack.spec.task,
+                state=asdict(state_of(name, self.settings.core)),
+            )
         self.tables.registry.forget(name)
         self.tables.datasets.forget(dataset)
         garbage.collect(self.tables.engine, self.tables.store)

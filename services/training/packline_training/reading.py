@@ -151,3 +151,11 @@ def read_state(task: str, state: Mapping[str, str], catalogue: str, store: str, 
     plugin = get_task(task)
     examples = plugin.recorded(State(**state)) if isinstance(plugin, Remembering) else ()
     return read_examples(examples, Path(catalogue), ObjectStore(store), golden_share).to_json()
+
+
+def forget_state(task: str, state: Mapping[str, str]) -> dict[str, Any]:
+    """Removes a Pack's state, with a task that keeps one, in a process of its own."""
+    plugin = get_task(task)
+    if isinstance(plugin, Remembering):
+        plugin.forget(State(**state))
+    return {}

@@ -94,6 +94,8 @@ def test_what_a_pack_was_told_is_taken_in(
     assert take_in() == (0, 0)
     newest = tables.datasets.newest("line")
     assert newest is not None and newest.training_examples + newest.golden_examples == 25
+    training.forget_pack("line")
+    assert not told.exists()
 
 
 def test_the_same_files_again_change_nothing(

@@ -6,6 +6,7 @@ it break.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -117,6 +118,9 @@ class SlopeTask:
     def recorded(self, state: State) -> Iterator[Example | BadRow]:
         told = Path(state.folder.removeprefix("file://"))
         yield from self.read(told) if told.exists() else ()
+
+    def forget(self, state: State) -> None:
+        shutil.rmtree(state.folder.removeprefix("file://"), ignore_errors=True)
 
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
         try:
