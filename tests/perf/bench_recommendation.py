@@ -22,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,20 +37,20 @@ from packline_recommendation.domain import NDCG, RECALL, K, Log, Split, leave_la
 from packline_recommendation.examples import Event, History, Item, history_example, item_example
 from packline_recommendation.layout import MODEL, read_settings
 from packline_recommendation.training import export, search_space, train
-from packline_recommendation.training.choosing import best_decay, best_popularity, part_ndcg, without_history
+from packline_recommendation.training.choosing import best_decay, few, part_ndcg, without_history
 from packline_recommendation.training.families import LINEAR, Parameters, linear
 from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import ranks
 from packline_recommendation.training.learning import Learner, Share
 from packline_recommendation.training.parts import Constant, Part
-from packline_recommendation.training.popularity import popularity
+from packline_recommendation.training.popularity import RECENCIES, popularity
 from packline_recommendation.training.sequence import Network
 from packline_recommendation.training.validation import Validation, judged, validation
 
 SHARED = Path(os.environ.get("PACKLINE_SHARED_DATA", "../shared/data"))
 LENGTH = 200
 RIDGES = (0.2, 1.0, 5.0)
-NETWORKS = ((64, 0.2), (128, 0.3), (128, 0.5))
+NETWORKS = {"width 64, dropout 0.2": (64, 0.2), "width 128, dropout 0.3": (128, 0.3)}
 
 
 @dataclass(frozen=True)
@@ -221,53 +221,55 @@ def peers(data: Data, test: Validation, minutes: float, threads: int, folder: Pa
     """Each family alone, tuned on the validation slice and trained again on all that is known."""
     log = data.split.known
     by = validation(log, length=LENGTH, seed=0)
+    repeats = log.timed
     for name in ("popularity", *LINEAR, "transformer"):
         began = time.monotonic()
-        best: tuple[float, str, Part, bool] | None = None
-        for repeats in (False, True) if data.name == "retail" else (False,):
-            for setting, part in trained_on(name, by, by.known, repeats, minutes, threads, folder):
-                value = part_ndcg(part, by, repeats=repeats)[1]
-                if best is None or value > best[0]:
-                    best = (value, setting, part, repeats)
+        judge = few(by)
+        best: tuple[float, str, Part] | None = None
+        for setting in settings_of(name):
+            part = trained_on(name, setting, by, by.known, threads, folder, minutes)
+            if name in LINEAR:
+                part = best_decay(part, by, repeats=repeats)
+            value = part_ndcg(part, judge, repeats=repeats)[1]
+            if best is None or value > best[0]:
+                best = (value, setting, part)
         assert best
-        again = dict(trained_on(name, by, log, best[3], minutes, threads, folder, only=best[1]))[best[1]]
+        again = trained_on(name, best[1], by, log, threads, folder, minutes)
         part = Part(name, again.scorer, best[2].decay, best[2].rate)
-        places = places_of(part, test, repeats=best[3])
-        note = f"{best[1]}, decay {part.decay}" + (", repeats" if best[3] else "")
-        yield line_of(name, places, test, (time.monotonic() - began) / 60, note)
+        places = places_of(part, test, repeats=repeats)
+        yield line_of(name, places, test, (time.monotonic() - began) / 60, f"{best[1]}, decay {part.decay}")
 
 
-def trained_on(
-    name: str, by: Validation, log: Log, repeats: bool, minutes: float, threads: int, folder: Path, only: str = ""
-) -> Iterator[tuple[str, Part]]:
-    """The family by its settings."""
+def settings_of(name: str) -> Sequence[str]:
+    """What a family is tuned over."""
     if name == "popularity":
-        recency = best_popularity(by, repeats=repeats)
-        yield f"recency {recency}", Part(name, Constant(popularity(log, recency)))
-    elif name == "transformer":
-        for width, dropout in NETWORKS:
-            setting = f"width {width}, dropout {dropout}"
-            if only in {"", setting}:
-                place = folder / f"peer-{width}-{dropout}-{repeats}"
-                place.mkdir(parents=True, exist_ok=True)
-                parameters = Parameters(name, 1.0, width, 1, dropout, 1e-3)
-                context = Context(place, minutes * 60, threads)
-                learner = Learner(parameters, np.zeros((len(log.items), 1), dtype=np.float32), 0, context)
-                share = Share(context, place / "share.json", 0.5, 0)
+        return [f"recency {value}" for value in RECENCIES]
+    if name == "transformer":
+        return list(NETWORKS)
+    return [f"ridge {value}" for value in RIDGES]
 
-                def judge(one: Network) -> float:
-                    return part_ndcg(Part(name, one), by.some(1500), repeats=repeats)[1]
 
-                network, learned = learner.choose(by.known, judge, share, (0, 50))
-                if only:
-                    network = learner.repeat(log, learned, Share(context, place / "again.json", 1.0, 0), (50, 100))
-                yield setting, Part(name, network)
-    else:
-        for ridge in RIDGES:
-            if only in {"", f"ridge {ridge}"}:
-                made = linear(name, log, Parameters(name, ridge, 64, 1, 0.2, 1e-3), seed=0, threads=threads)
-                part = Part(name, made)
-                yield f"ridge {ridge}", part if only else best_decay(part, by, repeats=repeats)
+def trained_on(name: str, setting: str, by: Validation, log: Log, threads: int, folder: Path, minutes: float) -> Part:
+    """A family with one setting, trained on what is known or on all of the log."""
+    value = float(setting.rsplit(maxsplit=1)[-1])
+    if name == "popularity":
+        return Part(name, Constant(popularity(log, value)))
+    if name in LINEAR:
+        return Part(name, linear(name, log, Parameters(name, value, 64, 1, 0.2, 1e-3), seed=0, threads=threads))
+    width, dropout = NETWORKS[setting]
+    place = folder / setting.replace(" ", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    context = Context(place, minutes * 60, threads)
+    no_text = np.zeros((len(log.items), 1), dtype=np.float32)
+    learner = Learner(Parameters(name, 1.0, width, 1, dropout, 1e-3), no_text, 0, context)
+
+    def judge(one: Network) -> float:
+        return part_ndcg(Part(name, one), few(by), repeats=log.timed)[1]
+
+    network, learned = learner.choose(by.known, judge, Share(context, place / "share.json", 0.5, 0), (0, 50))
+    if log is not by.known:
+        network = learner.repeat(log, learned, Share(context, place / "again.json", 1.0, 0), (50, 100))
+    return Part(name, network)
 
 
 def new_items_line(data: Data, test: Validation, places: np.ndarray) -> str:
@@ -316,10 +318,12 @@ def main() -> int:
                 for line in peers(data, test, arguments.minutes, arguments.threads, place / f"{name}-peers"):
                     lines.append(line)
                     show(line)
+        tables[name] = [asdict(line) for line in lines]
         own = [line for line in lines if line.model.startswith("ours")]
+        if not own:
+            continue
         means = [float(np.mean([getattr(line, figure)[0] for line in own])) for figure in ("recall", "ndcg")]
         print(f"ours, mean of {len(own)} seeds: Recall@{K} {means[0]:.4f}, NDCG@{K} {means[1]:.4f}", flush=True)
-        tables[name] = [asdict(line) for line in lines]
     if arguments.json:
         arguments.json.write_text(json.dumps(tables, indent=1), encoding="utf8")
     return 0
