@@ -142,7 +142,7 @@ class RecommendationServicer(Replica):
         predictor = self._active()
         return b"" if predictor is None else query_payload(predictor.query(ask))
 
-    async def _recent(self, user: str) -> list[Raw]:
+    async def _recent(self, user: str) -> Sequence[Raw]:
         if not user or self._state is None:
             return []
         if self._state.is_local:

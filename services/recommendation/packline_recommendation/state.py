@@ -7,7 +7,6 @@ so many a second.
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -22,15 +21,12 @@ from sqlalchemy.engine import Connection
 
 from packline_recommendation.events import Raw
 from packline_recommendation.examples import LONGEST_HISTORY, Item
+from packline_recommendation.recent import RecentEvents
 from packline_recommendation.state_tables import events, items
 
 _CHUNK = 500
 _MOST_AT_ONCE = 5000  # events of one transaction
 _STREAM = 10_000
-_RECENT = (
-    'SELECT item, event, weight, at FROM recommendation_events WHERE pack = ? AND "user" = ? '
-    "ORDER BY at DESC, number DESC LIMIT ?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +69,8 @@ class PackState:
             .order_by(events.c.at.desc(), events.c.number.desc())
             .limit(LONGEST_HISTORY)
         )
-        # SQLite answers within the time that SQLAlchemy takes to ask it, and this lies in every caller's path.
-        self._reader: sqlite3.Connection | None = None
-        self._reading = threading.Lock()
-        if self.is_local and self._engine.url.database:
-            self._reader = sqlite3.connect(self._engine.url.database, isolation_level=None, check_same_thread=False)
+        database = self._engine.url.database
+        self._local = RecentEvents(database, self.pack) if self.is_local and database else None
 
     @property
     def is_local(self) -> bool:
@@ -93,17 +86,12 @@ class PackState:
         self._calls.put((told, done))
         return done
 
-    def recent(self, user: str) -> list[Raw]:
+    def recent(self, user: str) -> Sequence[Raw]:
         """The newest events of a user, oldest first."""
-        if self._reader is None:
-            with read(self._engine) as connection:
-                rows: Sequence[Any] = connection.execute(self._recent, {"user": user}).all()
-        else:
-            try:
-                with self._reading:
-                    rows = self._reader.execute(_RECENT, (self.pack, user, LONGEST_HISTORY)).fetchall()
-            except sqlite3.Error as error:
-                raise Unavailable(f"the Pack's state cannot be read: {error}", reason="DATABASE_UNREACHABLE") from error
+        if self._local is not None:
+            return self._local.of(user)
+        with read(self._engine) as connection:
+            rows = connection.execute(self._recent, {"user": user}).all()
         return [_raw(*row) for row in reversed(rows)]
 
     def events(self, after: int = 0, since: int = -1) -> Iterator[Told]:
@@ -163,8 +151,8 @@ class PackState:
         """Writes what waits and lets go of the database."""
         self._calls.put(None)
         self._writer.join(30)
-        if self._reader is not None:
-            self._reader.close()
+        if self._local is not None:
+            self._local.close()
         self._engine.dispose()
 
     def _write_calls(self) -> None:

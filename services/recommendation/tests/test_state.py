@@ -49,7 +49,7 @@ def test_events_count_once_and_packs_are_apart(place: State) -> None:
     assert pack.record([told(2), told(3)]).result(10) == (1, 1)
     assert other.record([told(1)]).result(10) == (1, 0)
     assert [raw.time for raw in pack.recent("u")] == [101, 102, 103]
-    assert pack.recent("nobody") == [] and len(other.recent("u")) == 1
+    assert not pack.recent("nobody") and len(other.recent("u")) == 1
     pack.close()
     other.close()
 
@@ -61,8 +61,23 @@ def test_a_deleted_pack_leaves_nothing_and_others_keep_theirs(place: State) -> N
         one.put_items([Item("a")])
     RecommendationTask().forget(place)
     RecommendationTask().forget(place)
-    assert pack.recent("u") == [] and not list(pack.listed()) and not list(pack.events())
+    assert not pack.recent("u") and not list(pack.listed()) and not list(pack.events())
     assert len(other.recent("u")) == len(list(other.listed())) == 1
+    pack.close()
+    other.close()
+
+
+def test_what_another_process_writes_is_seen_at_once(place: State) -> None:
+    pack, other = PackState(place), PackState(place)
+    for number in range(50):
+        assert len(pack.recent("u")) == number and len(pack.recent("v")) == number // 10
+        other.record([told(number)]).result(10)
+        if number % 10 == 9:
+            other.record([told(1000 + number, "v")]).result(10)
+    RecommendationTask().forget(place)
+    assert not pack.recent("u")
+    other.record([told(1)]).result(10)
+    assert len(pack.recent("u")) == 1
     pack.close()
     other.close()
 
