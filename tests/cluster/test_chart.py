@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +22,15 @@ import yaml
 from tests.cluster.bed import Bed, CommandFailed
 from tests.cluster.chart import CHART, CRD, PROFILES, install_fleet_crd, pods, render
 from tests.cluster.nodes import Node
+from tests.cluster.parts import free_ports
 from tests.cluster.waiting import wait
+from tests.gotools import go_command
 
 pytestmark = [pytest.mark.cluster]
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 PACK = {"apiVersion": "packline.dev/v1alpha1", "kind": "Pack", "spec": {"task": "ocr"}}
 SERVE_CONFIG = "applications: []\n"
+GATEWAY_API = "v1.4.1"
 # Kubernetes' own, in every namespace.
 BORN_WITH = {"configmaps/kube-root-ca.crt", "serviceaccounts/default"}
 _numbers = itertools.count(1)
@@ -92,6 +100,7 @@ def test_restricted_pod_security_takes_every_pod(charted: Bed, restricted: str, 
         ("persistence.enabled=false", r"at '/persistence/enabled': value must be true"),
         ("edge.enabled=true", r"at '/edge/tlsSecret': minLength"),
         ("fleet.name=No_Name", r"at '/fleet/name'"),
+        ("fleet.head.pools=null", r"fleet.head.pools and fleet.pools are both empty"),
         ("cache.kind=nfs", r"at '/cache/kind': value must be one of 'emptyDir', 'hostPath'"),
     ],
 )
@@ -107,6 +116,18 @@ def test_one_node_alone_may_use_sqlite(cluster: Bed) -> None:
         cluster.helm("template", "packline", str(CHART), "-f", "-", stdin=yaml.safe_dump(gpu))
     for kind in ("database", "storage"):
         assert f"at '/{kind}/kind': value must be 'url'" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("fleet.pools[1].replicas.min=5", "gpu has replicas.min above replicas.max"),
+        ("fleet.head.pools={gpu}", "gpu is the name of two pools"),
+    ],
+)
+def test_pools_that_cannot_be_are_refused(cluster: Bed, values: str, words: str) -> None:
+    with pytest.raises(CommandFailed, match=words):
+        render(cluster, "default", *PROFILES["gpu"], "--set", values)
 
 
 def test_values_are_documented() -> None:
@@ -202,6 +223,57 @@ def test_kuberay_makes_the_fleets_pods_on_their_pools_nodes(nodes: Bed, charted:
         nodes.helm("uninstall", "packline", "-n", namespace)
         nodes.kubectl("delete", "namespace", namespace, "--wait=false")
         nodes.kubectl("delete", "node", "chart-gpu")
+
+
+@pytest.mark.slow
+def test_the_edge_is_what_the_gateway_api_takes(charted: Bed, restricted: str) -> None:
+    download = [*go_command(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
+    told = subprocess.run(download, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+    kinds = {"gateways": "Gateway", "grpcroutes": "GRPCRoute"}
+    for kind in kinds:
+        folder = Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard"
+        charted.kubectl("apply", "--server-side", "-f", str(folder / f"gateway.networking.k8s.io_{kind}.yaml"))
+        wait(lambda kind=kind: charted.kubectl("get", kind, "--all-namespaces") is not None, f"{kind} are served")
+    objects = render(charted, restricted, *PROFILES["everything"])
+    edge = [found for found in objects if found["kind"] in kinds.values()]
+    charted.apply(*edge)
+    route = charted.get("grpcroute", "packline", "-n", restricted)["spec"]
+    assert route["hostnames"] == ["packs.example.org"]
+    assert [(one["name"], one["port"]) for one in route["rules"][0]["backendRefs"]] == [("packline-serve-svc", 9000)]
+
+
+@pytest.mark.slow
+def test_mlflows_ui_answers_its_probes_and_its_service(cluster: Bed, tmp_path: Path) -> None:
+    """As its Deployment starts it, and by the Host headers that it gets there: a pod's address, the Service's name."""
+    (pod,) = (template for name, template in pods(render(cluster, "packs")) if name == "packline-mlflow")
+    (container,) = pod["spec"]["containers"]
+    (port,) = free_ports(1)
+    told = [str(port) if word == "5000" else word for word in [*container["command"], *container["args"]]]
+    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    process = subprocess.Popen(
+        [str(Path(sys.prefix) / "bin" / told[0]), *told[1:]],
+        env={**os.environ, "HOME": str(tmp_path), "MLFLOW_BACKEND_STORE_URI": database, "DO_NOT_TRACK": "true"},
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    try:
+        wait(lambda: _status(port, "/health", f"10.0.3.7:{port}") == 200, "MLflow's UI is ready", 240)
+        assert _status(port, "/", "packline-mlflow:5000") == 200
+        assert _status(port, "/ajax-api/2.0/mlflow/experiments/search?max_results=1", "evil.example.org") == 403
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _status(port: int, path: str, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
 
 
 def _previous(folder: Path) -> Path:

@@ -74,3 +74,20 @@ readinessProbe:
 {{- range . }}{{- $_ := set $resources (printf "pool_%s" .) 1 }}{{- end -}}
 {{- printf "'%s'" (toJson $resources) -}}
 {{- end -}}
+
+{{/* What a schema cannot compare. */}}
+{{- define "packline.checkPools" -}}
+{{- $names := .Values.fleet.head.pools -}}
+{{- range .Values.fleet.pools -}}
+{{- if gt (int .replicas.min) (int .replicas.max) -}}
+{{- fail (printf "fleet.pools: %s has replicas.min above replicas.max" .name) -}}
+{{- end -}}
+{{- if has .name $names -}}
+{{- fail (printf "fleet.pools: %s is the name of two pools; each node offers its own" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- if not $names -}}
+{{- fail "fleet.head.pools and fleet.pools are both empty: no Pack could run anywhere" -}}
+{{- end -}}
+{{- end -}}

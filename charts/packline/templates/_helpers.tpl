@@ -12,15 +12,19 @@
 
 {{- define "packline.labels" -}}
 app.kubernetes.io/name: packline
+app.kubernetes.io/part-of: packline
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
-{{/* What never changes, for selectors: (list . "component") */}}
+{{/*
+What never changes, for selectors: (list . "component"). Not app.kubernetes.io/name: by KubeRay's own value of it, which a
+pod's template may override, the Service NAME-head-svc finds the head.
+*/}}
 {{- define "packline.selector" -}}
-app.kubernetes.io/name: packline
+app.kubernetes.io/part-of: packline
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
