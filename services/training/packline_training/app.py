@@ -9,10 +9,15 @@ from ray import serve
 
 from packline_training.config import load_training_settings
 from packline_training.engine import TrainingEngine, open_tables
+from packline_training.garbage import sweeper
 from packline_training.logs import log_to_file
 from packline_training.mirror import MirrorKeeper
 from packline_training.servicer import TrainingServicer
 from packline_training.supervisor import Supervisor, launch_driver
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class TrainingApplication(TrainingServicer):
@@ -21,9 +26,11 @@ class TrainingApplication(TrainingServicer):
     def __init__(self) -> None:
         settings = load_training_settings()
         log_to_file(settings)
-        tables = open_tables(settings, lambda: datetime.now(UTC))
+        tables = open_tables(settings, _now)
         super().__init__(TrainingEngine(settings, tables))
-        chores = [MirrorKeeper(settings, tables).look] if settings.mirror else []
+        chores = [sweeper(tables.store, _now)]
+        if settings.mirror:
+            chores.append(MirrorKeeper(settings, tables).look)
         self._supervisor = Supervisor(settings, tables, launch_driver(settings, tables), chores)
         self._supervisor.start()
 

@@ -4,14 +4,21 @@ process killed in between leaves nothing behind that was to be erased.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from packline_core.db import alone, read, write
 from packline_core.store import ObjectStore
 from sqlalchemy.engine import Connection, Engine
 
+from packline_training.bases import BUNDLES
+from packline_training.shards import AREA as EXAMPLES
 from packline_training.tables import examples, garbage, versions
+
+_SWEPT_EVERY = timedelta(hours=1)
+# No writer takes that long.
+_UNFINISHED = timedelta(days=1)
 
 
 def add(connection: Connection, names: Iterable[str]) -> None:
@@ -39,3 +46,19 @@ def collect(engine: Engine, store: ObjectStore) -> int:
                 count += 1
         connection.execute(garbage.delete())
     return count
+
+
+def sweeper(store: ObjectStore, clock: Callable[[], datetime]) -> Callable[[], None]:
+    """A chore that removes, once an hour, what killed processes left half written in the store."""
+    due = clock()
+
+    def sweep() -> None:
+        nonlocal due
+        now = clock()
+        if now < due:
+            return
+        due = now + _SWEPT_EVERY
+        for area in (BUNDLES, EXAMPLES):
+            store.remove_unfinished(area, now - _UNFINISHED)
+
+    return sweep
