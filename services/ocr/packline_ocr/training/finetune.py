@@ -1,8 +1,8 @@
-"""Fine-tunes a recogniser on lines: its last part alone, AdamW, warm-up and decay, averaged weights.
+"""Fine-tunes a recogniser on lines: Adam, warm-up and decay, averaged weights.
 
 Weights are averaged along the way (Polyak and Juditsky 1992) and at last with the base's (WiSE-FT, Wortsman et al.
 2022, arXiv:2109.01903), so that few documents teach without making the model forget. Held-out pages choose how much of
-what was learned is kept and tell how good it is; then all is learned once more, the held-out pages too.
+what was learned is kept and tell how good it is; then, where time allows, all is learned once more, them included.
 """
 
 from __future__ import annotations
@@ -126,8 +126,7 @@ class FineTuning:
         context: TrainContext,
     ) -> None:
         self._recogniser = recogniser.to("cuda" if torch.cuda.is_available() else "cpu")
-        recogniser.freeze_body()
-        self._weights = {name: weight for name, weight in recogniser.named_parameters() if weight.requires_grad}
+        self._weights = dict(recogniser.named_parameters())
         self._base = _copy(self._weights)
         self._optimizer = self._new_optimizer(recipe.learning_rate)
         self._corpus = corpus
@@ -163,13 +162,9 @@ class FineTuning:
         reserve = _RESERVE + (began - self._context.seconds_left) * len(_SHARES)
         state = self._resumed() or self._begun(base_metrics)
         if state.share is None:
-            # The passes share the time as they share the steps.
-            later = sum(self._planned[1:]) / sum(self._planned)
-            self._pass(state, reserve + later * max(state.seconds - reserve, 0.0))
+            self._pass(state, reserve)
             share, metrics = self._choose(state)
-            left = self._context.seconds_left
-            # A second pass that has to hurry would be worse than the first.
-            if self._corpus.unseen and left - reserve >= (state.seconds - left) / 2:
+            if self._corpus.unseen and self._worth_a_second(state, reserve):
                 state = self._begun(base_metrics, number=1, before=state.step)
             state.share, state.metrics = share, metrics
             self._save(state)
@@ -177,11 +172,11 @@ class FineTuning:
             self._pass(state, reserve)
         assert state.share is not None and state.metrics is not None
         self._set(self._blended(state, state.share))
-        return Outcome(state.metrics, state.base_metrics, state.before + state.step, sum(self._planned))
+        return Outcome(state.metrics, state.base_metrics, state.before + state.step, self._steps_until(state))
 
     def _pass(self, state: _State, end: float) -> None:
         """Trains on the samples of a pass until its steps are done, or only `end` seconds are left."""
-        samples, planned, total = self._passes[state.number], self._planned[state.number], sum(self._planned)
+        samples, planned, total = self._passes[state.number], self._planned[state.number], self._steps_until(state)
         widths = [sample.width for sample in samples]
         per_epoch = batch_count(widths)
         available = max(state.seconds - end, 1e-9)
@@ -197,7 +192,7 @@ class FineTuning:
             if progress == 1 or state.step % _SAVE_EVERY == 0:
                 self._save(state)
             told = {"loss": loss, **(state.metrics or state.base_metrics)}
-            percent = 95 * (sum(self._planned[: state.number]) + progress * planned) / total
+            percent = 95 * (total - planned + progress * planned) / sum(self._planned)
             try:
                 self._context.report(percent, f"step {state.before + state.step} of {total}", told)
             except Cancelled:
@@ -246,6 +241,15 @@ class FineTuning:
     def _new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
         # No weight decay: the blend with the base holds what was learned near to it.
         return torch.optim.Adam(self._weights.values(), learning_rate)
+
+    def _worth_a_second(self, state: _State, end: float) -> bool:
+        """Whether the time is enough: a second pass that has to hurry would be worse than the first."""
+        left = self._context.seconds_left
+        return left - end >= (state.seconds - left) * self._planned[1] / self._planned[0]
+
+    def _steps_until(self, state: _State) -> int:
+        """Planned up to the end of a pass."""
+        return sum(self._planned[: state.number + 1])
 
     def _steps_for(self, samples: Sequence[Sample]) -> int:
         return max(self._recipe.epochs * batch_count([sample.width for sample in samples]), MIN_STEPS)

@@ -44,7 +44,7 @@ class Gradients:
         threads: int,
     ) -> None:
         self._recogniser = recogniser
-        self._weights = [weight for weight in recogniser.parameters() if weight.requires_grad]
+        self._weights = list(recogniser.parameters())
         self._device = self._weights[0].device
         self._settings = settings
         self._classes = {char: index for index, char in enumerate(characters, start=1)}

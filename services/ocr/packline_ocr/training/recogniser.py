@@ -91,23 +91,6 @@ class OnnxRecogniser(nn.Module):
                 del values[name]
         return values[self._output]
 
-    def freeze_body(self) -> None:
-        """Lets only the weights after the last average pool be trained: from there on a line is a row of steps.
-
-        What comes before sees strokes, which a customer's documents have like any others; it is learned from far more
-        than they hold. A graph without such a pool stays trainable as a whole.
-        """
-        pools = [step for step in self._steps if step.run is OPERATORS["AveragePool"]]
-        if not pools:
-            return
-        reached, used = {pools[-1].output}, set()
-        for step in self._steps:
-            if reached.intersection(step.inputs):
-                reached.add(step.output)
-                used |= set(step.inputs)
-        for name, weight in self.weights.items():
-            weight.requires_grad_(name in {_key(value) for value in used})
-
     def grow(self, count: int) -> None:
         """Adds `count` classes at the end of the head.
 

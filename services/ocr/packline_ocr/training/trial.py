@@ -34,12 +34,12 @@ def search_space(base: str) -> SearchSpace:
     del base
     return SearchSpace(
         parameters={
-            "learning_rate": Range(2e-4, 4e-3, log=True),
+            "learning_rate": Range(1e-4, 1e-3, log=True),
             "epochs": Range(2, 16, log=True, integer=True),
             "augmentation": Choice((0.5, 1.0, 1.5)),
             "case": Choice(("auto", 0.0, 0.5, 1.0)),
         },
-        start={"learning_rate": 1e-3, "epochs": 5, "augmentation": 1.0, "case": "auto"},
+        start={"learning_rate": 3e-4, "epochs": 4, "augmentation": 1.0, "case": "auto"},
     )
 
 
