@@ -7,12 +7,19 @@ from packline_core.bundle import verify
 from packline_slope.world import World, gone, kill, running_world, until
 from packline_training.domain import GateOutcome, RunKind, RunState, VersionState
 
-pytestmark = pytest.mark.cluster
+from tests.backends.fixtures import BACKENDS, open_backend
+
+# A busy machine takes minutes for three trials and a second driver.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def whole_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("home")) as world:
+@pytest.fixture(scope="module", params=BACKENDS)
+def whole_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("home")
+    with (
+        open_backend(request, request.param, home) as backend,
+        running_world(home, backend.database, backend.store) as world,
+    ):
         yield world
 
 
@@ -24,11 +31,15 @@ def world(whole_world: World) -> World:
 
 
 def test_from_examples_to_a_judged_version(world: World) -> None:
-    world.pack("whole")
+    labels = world.home / "labels"
+    labels.mkdir()
+    (labels / "a.tsv").write_text("".join(f"{x / 10}\t{0.3 * x + 1}\n" for x in range(200)) + "nonsense\n")
+    world.pack("whole", rows=0, data={"source": str(labels)})
     world.start("whole", "t1")
     run = world.ended("whole", "t1")
     assert (run.state, run.version, run.attempts, run.percent) == (RunState.SUCCEEDED, "v2", 1, 100)
     assert "v2 was registered: mae" in run.message and "learned a slope" in run.message
+    assert f"{labels} gave 200 new and 0 changed examples. 1 of its rows were left out: a.tsv line 201" in run.message
     assert run.parameters == {"rate": 0.3, "momentum": 0.0}
     version = world.tables.registry.state("whole").version("v2")
     assert (version.origin, version.run_id, version.state) == ("t1", "t1", VersionState.REGISTERED)
@@ -52,13 +63,16 @@ def test_a_run_that_cannot_lead_anywhere_says_why(world: World) -> None:
     world.pack("single", rows=1, data={"goldenShare": "0%"})
     world.pack("golden", rows=30, data={"goldenShare": "100%"})
     world.pack("nowhere", training={"pool": "moon"})
-    for name in ("none", "single", "golden", "nowhere"):
+    world.pack("sourceless", rows=0, data={"source": str(world.home / "no-such-folder")})
+    names = ("none", "single", "golden", "nowhere", "sourceless")
+    for name in names:
         world.start(name, "t1")
-    messages = {name: world.ended(name, "t1").message for name in ("none", "single", "golden", "nowhere")}
+    messages = {name: world.ended(name, "t1").message for name in names}
     assert "no labelled examples yet" in messages["none"]
     assert messages["single"].startswith("1 example to train on is too few")
     assert "(30 more are kept for judging)" in messages["golden"]
     assert "no node offers the pool 'moon'" in messages["nowhere"]
+    assert messages["sourceless"].endswith("no-such-folder: it does not exist on the machine that trains")
     assert {world.run(name, "t1").state for name in messages} == {RunState.FAILED}
     assert all(list(world.tables.registry.state(name).versions) == ["v1"] for name in messages)
 

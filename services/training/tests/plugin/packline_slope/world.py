@@ -28,7 +28,7 @@ from packline_slope.testing import manifest
 START = {"rate": 0.3, "momentum": 0.0}
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def until(found: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
@@ -122,10 +122,12 @@ def gone(pid: int) -> bool:
 
 
 @contextmanager
-def running_world(home: Path) -> Iterator[World]:
+def running_world(home: Path, database: str, store: str) -> Iterator[World]:
     with running_peer() as peer:
         environment = {
             "PACKLINE_HOME": str(home),
+            "PACKLINE_TRAINING_DATABASE": database,
+            "PACKLINE_STORE": store,
             "PACKLINE_ADDRESS": peer.address,
             "PACKLINE_SERVE_API": "http://127.0.0.1:0",
             "PACKLINE_THREADS": "1",
