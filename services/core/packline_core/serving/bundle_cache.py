@@ -17,7 +17,7 @@ from typing import Any
 
 from packline_core.bundle import MANIFEST, Bundle, open_bundle, verify
 from packline_core.errors import BundleRejected, PacklineError, StorageFull, Unavailable, is_disk_full
-from packline_core.filesystem import open_filesystem
+from packline_core.filesystem import answering, open_filesystem
 
 _log = logging.getLogger(__name__)
 _KEEP = 8
@@ -139,22 +139,23 @@ class BundleCache:
 
 def _download(uri: str, digest: str, work: Path) -> None:
     filesystem, root = open_filesystem(uri)
-    with filesystem.open(f"{root}/{MANIFEST}", "rb") as stream:
-        text: bytes = stream.read(_LARGEST_MANIFEST)
-    found = "sha256:" + hashlib.sha256(text).hexdigest()
-    if found != digest:
-        raise BundleRejected(
-            f"{uri} holds {found}, not {digest}; the manifest was changed or the wrong bundle copied",
-            reason="DIGEST_MISMATCH",
-        )
-    (work / MANIFEST).write_bytes(text)
-    for name in _file_names(text):
-        path = work / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with filesystem.open(f"{root}/{name}", "rb") as source, path.open("wb") as sink:
-            shutil.copyfileobj(source, sink, _CHUNK)
-            sink.flush()
-            os.fsync(sink.fileno())
+    with answering(filesystem, uri, files=False):
+        with filesystem.open(f"{root}/{MANIFEST}", "rb") as stream:
+            text: bytes = stream.read(_LARGEST_MANIFEST)
+        found = "sha256:" + hashlib.sha256(text).hexdigest()
+        if found != digest:
+            raise BundleRejected(
+                f"{uri} holds {found}, not {digest}; the manifest was changed or the wrong bundle copied",
+                reason="DIGEST_MISMATCH",
+            )
+        (work / MANIFEST).write_bytes(text)
+        for name in _file_names(text):
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with filesystem.open(f"{root}/{name}", "rb") as source, path.open("wb") as sink:
+                shutil.copyfileobj(source, sink, _CHUNK)
+                sink.flush()
+                os.fsync(sink.fileno())
 
 
 def _file_names(manifest: bytes) -> list[str]:

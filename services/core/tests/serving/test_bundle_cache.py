@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from packline_core.bundle import Bundle
-from packline_core.errors import BundleRejected, StorageFull
+from packline_core.errors import BundleRejected, StorageFull, Unavailable
 from packline_core.serving.bundle_cache import BundleCache
+from packline_core.store import ObjectStore
 from packline_echo.bundles import write_bundle
+
+from tests.backends.objects import ObjectServer
 
 
 @pytest.fixture
@@ -28,6 +31,27 @@ def test_a_copy_outlives_the_store(tmp_path: Path, bundle: Bundle) -> None:
     assert fetched.digest == bundle.digest
     shutil.rmtree(bundle.folder)
     assert cache.fetch(uri(bundle), bundle.digest).path("model.onnx").is_file()
+
+
+def test_a_bundle_comes_from_s3_and_an_s3_that_is_away_is_said(
+    tmp_path: Path, bundle: Bundle, object_server: ObjectServer
+) -> None:
+    with object_server.bucket() as (url, folder):
+        store = ObjectStore(f"{url}/prefix")
+        name = store.put_folder("bundles", bundle.folder, bundle.digest)
+        fetched = BundleCache(tmp_path / "cache").fetch(store.uri(name), bundle.digest)
+        assert fetched.path("model.onnx").read_bytes() == bundle.path("model.onnx").read_bytes()
+        object_server.stop()
+        try:
+            with pytest.raises(Unavailable) as caught:
+                BundleCache(tmp_path / "away").fetch(store.uri(name), bundle.digest)
+        finally:
+            object_server.start()
+        assert caught.value.reason == "STORE_UNREACHABLE"
+        (folder / "prefix" / name / "model.onnx").unlink()
+        with pytest.raises(BundleRejected) as refused:
+            BundleCache(tmp_path / "damaged").fetch(store.uri(name), bundle.digest)
+        assert refused.value.reason == "FILE_MISSING"
 
 
 @pytest.mark.parametrize(
