@@ -10,7 +10,7 @@ import numpy as np
 
 from packline_recommendation.domain import Floats, Log
 from packline_recommendation.training.factors import Factors, als
-from packline_recommendation.training.neighbours import Neighbours, ease, itself, knn, next_item
+from packline_recommendation.training.neighbours import Neighbours, basket_steps, ease, itself, knn, next_item
 
 BLEND = "blend"
 TRANSFORMER = "transformer"
@@ -29,7 +29,7 @@ _EASE_RIDGE = 200.0
 _NEXT_RIDGE = 40.0
 _NEXT_DECAY = 0.65
 _PAIRS = 24_000_000  # of events that are looked at together, 1 GB at the highest
-_PREFIX = (8, 100)  # events of a history that a next one is foretold by
+_PREFIX = (8, 200)  # events of a history that a next one is foretold by
 _ALS_WIDTH = 128
 _ALS_ROUNDS = 12
 _ALS_RIDGE = 0.1
@@ -99,7 +99,7 @@ def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: i
     if name == "ease":
         return ease(log, width, _EASE_RIDGE * parameters.ridge)
     if name == "next_item":
-        length = int(np.clip(_PAIRS // max(len(log), 1), *_PREFIX))
+        length = int(np.clip(_PAIRS // max(int(basket_steps(log).max(initial=1)), 1), *_PREFIX))
         return next_item(
             log, width, _NEXT_RIDGE * parameters.ridge, decay=_NEXT_DECAY, ahead=_NEXT_DECAY, length=length
         )

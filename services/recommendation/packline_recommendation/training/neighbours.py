@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from packline_recommendation.domain import Floats, Log
+from packline_recommendation.domain import Floats, Ints, Log
 from packline_recommendation.training.histories import Histories
 
 DENSE_ITEMS = 16_000
@@ -118,41 +118,35 @@ def next_item(log: Log, width: int, ridge: float, *, decay: float, ahead: float,
 
 
 def prefixes(log: Log, *, decay: float, ahead: float, length: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Every point of every history: what came before and what came after, float32 (events, items) each.
+    """What came before and after each basket, float32 (events, items) each; in a log without baskets, each event.
 
-    A row's point lies after its event; the last event of a user has nothing after it and an empty row.
+    A row's point lies after its event, where that is the last of its basket; other rows are empty.
     """
     count = len(log)
     step = basket_steps(log)
-    rows: list[npt.NDArray[np.int64]] = []
-    columns: list[npt.NDArray[np.int32]] = []
-    values: list[Floats] = []
-    after_rows: list[npt.NDArray[np.int64]] = []
-    after_columns: list[npt.NDArray[np.int32]] = []
-    after_values: list[Floats] = []
+    ends = np.ones(count, dtype=np.bool_)
+    ends[:-1] = step[:-1] != step[1:]
+    past: list[tuple[Floats, npt.NDArray[np.int64], Ints]] = []
+    future: list[tuple[Floats, npt.NDArray[np.int64], Ints]] = []
     for back in range(length):
         later = np.arange(back, count)
         earlier = later - back
-        same = log.user[later] == log.user[earlier]
-        later, earlier = later[same], earlier[same]
-        apart = step[later] - step[earlier]
-        near = apart <= _STEPS
-        later, earlier, apart = later[near], earlier[near], apart[near]
-        rows.append(later)
-        columns.append(log.item[earlier])
-        values.append(np.power(np.float32(decay), apart).astype(np.float32))
-        forward = apart > 0
-        share = np.power(np.float32(ahead), apart[forward] - 1) if ahead else (apart[forward] == 1)
-        after_rows.append(earlier[forward])
-        after_columns.append(log.item[later[forward]])
-        after_values.append(np.asarray(share, dtype=np.float32))
+        near = (log.user[later] == log.user[earlier]) & (step[later] - step[earlier] <= _STEPS)
+        later, earlier = later[near], earlier[near]
+        apart = (step[later] - step[earlier]).astype(np.float32)
+        before = ends[later]
+        past.append((np.power(np.float32(decay), apart[before]), later[before], log.item[earlier[before]]))
+        after = ends[earlier] & (apart > 0)
+        share = np.power(np.float32(ahead), apart[after] - 1) if ahead else (apart[after] == 1).astype(np.float32)
+        future.append((share, earlier[after], log.item[later[after]]))
     shape = (count, len(log.items))
-    past = sparse.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
-    future = sparse.csr_matrix(
-        (np.concatenate(after_values), (np.concatenate(after_rows), np.concatenate(after_columns))), shape=shape
-    )
-    future.eliminate_zeros()
-    return past, future
+    made = []
+    for parts in (past, future):
+        values, rows, columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        matrix = sparse.csr_matrix((values, (rows, columns)), shape=shape, dtype=np.float32)
+        matrix.eliminate_zeros()
+        made.append(matrix)
+    return made[0], made[1]
 
 
 def basket_steps(log: Log) -> npt.NDArray[np.int64]:
