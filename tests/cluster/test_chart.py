@@ -85,13 +85,20 @@ def test_restricted_pod_security_takes_every_pod(charted: Bed, restricted: str, 
             assert container["securityContext"]["readOnlyRootFilesystem"], f"{name} can write into its image"
 
 
+def test_kuberays_services_find_the_fleets_pods(cluster: Bed) -> None:
+    """The RayService's head Service selects by labels that KubeRay gives each pod unless its template has others."""
+    fleet = [template for _, template in pods(render(cluster, "default", *PROFILES["gpu"])) if _is_rays(template)]
+    assert len(fleet) == 3
+    for template in fleet:
+        labels = template["metadata"]["labels"]
+        assert not labels.keys() & {"app.kubernetes.io/name", "app.kubernetes.io/created-by"}
+        assert not [label for label in labels if label.startswith("ray.io/")]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (
-            "fleet.pools[0].name=a,fleet.pools[0].replicas.min=1,fleet.pools[0].replicas.max=1,fleet.pools[0].resources.x=1",
-            "x",
-        ),
+        ("fleet.pools[0].name=Big", r"at '/fleet/pools/0/name': 'Big' does not match pattern"),
         ("fleet.hed=1", r"at '/fleet': additional properties 'hed' not allowed"),
         ("operator.replicas=3", r"at '/operator/replicas': maximum: got 3, want 2"),
         ("operator.namespaces={*,a}", r"at '/operator/namespaces': maxItems"),
@@ -227,13 +234,14 @@ def test_kuberay_makes_the_fleets_pods_on_their_pools_nodes(nodes: Bed, charted:
 
 @pytest.mark.slow
 def test_the_edge_is_what_the_gateway_api_takes(charted: Bed, restricted: str) -> None:
-    download = [*go_command(), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
-    told = subprocess.run(download, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+    here = Path(__file__).parent
+    download = [*go_command(here), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
+    told = subprocess.run(download, cwd=here, capture_output=True, text=True, check=True).stdout
     kinds = {"gateways": "Gateway", "grpcroutes": "GRPCRoute"}
     for kind in kinds:
         folder = Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard"
         charted.kubectl("apply", "--server-side", "-f", str(folder / f"gateway.networking.k8s.io_{kind}.yaml"))
-        wait(lambda kind=kind: charted.kubectl("get", kind, "--all-namespaces") is not None, f"{kind} are served")
+    wait(lambda: charted.kubectl("get", ",".join(kinds), "--all-namespaces") is not None, "both are served")
     objects = render(charted, restricted, *PROFILES["everything"])
     edge = [found for found in objects if found["kind"] in kinds.values()]
     charted.apply(*edge)
@@ -263,6 +271,10 @@ def test_mlflows_ui_answers_its_probes_and_its_service(cluster: Bed, tmp_path: P
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _is_rays(template: dict[str, Any]) -> bool:
+    return str(template["spec"]["containers"][0]["name"]).startswith("ray-")
 
 
 def _status(port: int, path: str, host: str) -> int:
