@@ -112,11 +112,11 @@ class Bed:
         wait(lambda: self.kubectl("get", "rayservices", "-A") is not None, "RayServices are served")
 
     @contextmanager
-    def kuberay(self, namespace: str) -> Iterator[Part]:
+    def kuberay(self, namespace: str, **environment: str) -> Iterator[Part]:
         """KubeRay's operator, which sees that one namespace alone; other tests' RayServices stay as they are."""
         self.install_kuberay_crds()
         command = self._commands.run_kuberay(namespace, self._probe)
-        environment = {"KUBECONFIG": str(self.admin), "POD_NAMESPACE": namespace}
+        environment |= {"KUBECONFIG": str(self.admin), "POD_NAMESPACE": namespace}
         part = self._part("kuberay", command, lambda: _answers(self._probe, "/readyz"), environment)
         part.command, part.environment = command, environment
         part.start()

@@ -1,4 +1,4 @@
-"""The bed itself: a real API server with RBAC, nodes with GPUs, a scheduler that heeds them, and KubeRay."""
+"""The bed itself: a real API server with RBAC, nodes with GPUs, and a scheduler that heeds them."""
 
 from __future__ import annotations
 
@@ -68,46 +68,9 @@ def test_a_tainted_node_takes_only_pods_that_tolerate_it(nodes: Bed, namespace: 
     wait(refused, "the scheduler says why")
 
 
-def test_kuberay_makes_a_head_and_workers_on_the_nodes_of_their_pool(nodes: Bed, namespace: str) -> None:
-    with nodes.kuberay(namespace):
-        nodes.apply(_ray_service("fleet", namespace))
-
-        def placed() -> bool:
-            pods = nodes.get("pods", "-n", namespace)["items"]
-            nodes_by_group = {p["metadata"]["labels"]["ray.io/group"]: p["spec"].get("nodeName") for p in pods}
-            return nodes_by_group == {"headgroup": "cpu-0", "gpu": "gpu-0"}
-
-        wait(placed, "head and worker are placed")
-    cluster_name = nodes.get("rayservice", "fleet", "-n", namespace)["status"]["pendingServiceStatus"]["rayClusterName"]
-    assert nodes.get("raycluster", cluster_name, "-n", namespace)["spec"]["workerGroupSpecs"][0]["groupName"] == "gpu"
-
-
 def _pod(name: str, namespace: str, *, gpus: int = 0, **spec: Any) -> dict[str, Any]:
     container: dict[str, Any] = {"name": "main", "image": "none.invalid/none"}
     if gpus:
         container["resources"] = {"limits": {GPU: str(gpus)}}
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
-
-
-def _ray_service(name: str, namespace: str) -> dict[str, Any]:
-    def group(pool: str, gpus: int) -> dict[str, Any]:
-        limits = {"cpu": "1", "memory": "1Gi"} | ({GPU: str(gpus)} if gpus else {})
-        container = {"name": "ray", "image": "none.invalid/ray:2.60.0", "resources": {"limits": limits}}
-        tolerations = [{"key": GPU, "operator": "Exists"}] if gpus else []
-        return {"spec": {"nodeSelector": {"pool": pool}, "tolerations": tolerations, "containers": [container]}}
-
-    worker = {"groupName": "gpu", "replicas": 1, "minReplicas": 1, "maxReplicas": 1, "rayStartParams": {}}
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayService",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "serveConfigV2": "applications: []\n",
-            "rayClusterConfig": {
-                "rayVersion": "2.60.0",
-                "headGroupSpec": {"rayStartParams": {}, "template": group("cpu", 0)},
-                "workerGroupSpecs": [{**worker, "template": group("gpu", 1)}],
-            },
-        },
-    }

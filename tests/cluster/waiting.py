@@ -11,7 +11,7 @@ from tests.cluster.parts import CommandFailed
 _T = TypeVar("_T")
 
 
-def wait(until: Callable[[], _T], what: str, timeout: float = 90, tell: Callable[[], str] = lambda: "") -> _T:
+def wait(until: Callable[[], _T], what: str, timeout: float = 180, tell: Callable[[], str] = lambda: "") -> _T:
     """Asks again and again until the answer is true, and gives it; kubectl's refusals count as not yet.
 
     Raises:
