@@ -111,6 +111,7 @@ def test_only_the_configuration_is_the_operators(cluster: Bed, operator: Running
     assert (read.http_options.host, read.proxy_location.value) == ("0.0.0.0", "EveryNode")
 
 
+@pytest.mark.slow
 def test_a_gpu_pool_takes_shares_of_a_gpu(cluster: Bed, operator: RunningOperator, namespace: str) -> None:
     cluster.apply(
         ray_service(namespace, "gpu", gpus=2), manifest("quick", namespace, serving={"pool": "gpu", "gpus": "0.25"})
@@ -138,6 +139,7 @@ def test_a_pool_that_cannot_be_is_said(
     cluster.kubectl("wait", "--for=condition=Ready", "pack/lost", "-n", namespace, "--timeout=60s")
 
 
+@pytest.mark.slow
 def test_a_full_fleet_says_so_and_takes_the_next_in_once_there_is_room(
     cluster: Bed, operator: RunningOperator, namespace: str
 ) -> None:

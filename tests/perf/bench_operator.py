@@ -61,13 +61,14 @@ class Bench:
     """One control plane with its Packs."""
 
     def __init__(self, bed: Bed, home: Path, namespaces: int, packs: int) -> None:
-        self.bed, self.home, self.api = bed, home, api_of(bed)
+        self.bed, self.home = bed, home
+        bed.start_api()
+        self.api = api_of(bed)
         self.names = [(f"fleet-{n}", f"pack-{n}-{p}") for n in range(namespaces) for p in range(packs)]
 
     def declare(self) -> None:
         """Fleets, Packs, and their base models in the registry, as if each had been registered before."""
         bed = self.bed
-        bed.start_api()
         bed.install_kuberay_crds()
         install_crd(bed, "echo")
         for namespace in sorted({namespace for namespace, _ in self.names}):
