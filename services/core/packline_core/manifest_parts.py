@@ -14,7 +14,8 @@ from pydantic.alias_generators import to_camel
 from packline_core import cron
 from packline_core.units import Duration, Gpus, Percent
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$")]
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 VersionName = Annotated[str, StringConstraints(pattern=r"^v[1-9][0-9]{0,8}$")]
 RULES_KEY = "x-kubernetes-validations"
 Cron = Annotated[

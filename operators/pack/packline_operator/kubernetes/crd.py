@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 from packline_core.manifest import KIND, RESERVED_NAMES, PackSpec
-from packline_core.manifest_parts import RULES_KEY
+from packline_core.manifest_parts import NAME_PATTERN, RULES_KEY
 from packline_core.task import Task, get_task
 
 from packline_operator.kubernetes.status_schema import STATUS
@@ -21,7 +21,6 @@ from packline_operator.kubernetes.structural import structural
 
 GROUP, VERSION, PLURAL = "packline.dev", "v1alpha1", "packs"
 SHIPPED = ("ocr", "recommendation")
-_NAME = "^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$"
 _COLUMNS = (
     ("Task", "string", ".spec.task"),
     ("Active", "string", ".status.active"),
@@ -82,7 +81,7 @@ def _pack(tasks: Sequence[Task]) -> dict[str, Any]:
             "kind": {"type": "string", "description": KIND},
             "metadata": {
                 "type": "object",
-                "properties": {"name": {"type": "string", "pattern": _NAME, "maxLength": 53}},
+                "properties": {"name": {"type": "string", "pattern": NAME_PATTERN, "maxLength": 53}},
             },
             "spec": _spec(tasks),
             "status": STATUS,
