@@ -154,7 +154,7 @@ def test_from_an_order_log_to_a_version_that_foresees_orders(
     wholesale: Platform, ray: RunningRay, client: Client, tmp_path: Path
 ) -> None:
     quick = yaml.safe_load((EXAMPLE / "pack.yaml").read_text("utf8"))
-    quick["spec"]["training"] = {"budget": {"maxMinutes": 4, "maxTrials": 1}}
+    quick["spec"]["training"] = {"budget": {"maxMinutes": 10, "maxTrials": 1}}
     quick["spec"]["rollout"] = {"shadow": "1s", "steps": [{"weight": 50, "hold": "1s"}], "minRequests": 0}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(quick), "utf8")
     wholesale.must("apply", "-f", tmp_path / "pack.yaml")

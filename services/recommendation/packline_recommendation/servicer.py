@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -82,7 +81,7 @@ class RecommendationServicer(Replica):
     async def SimilarItems(self, request: pb.SimilarItemsRequest, call: Call) -> pb.SimilarItemsResponse:
         """What goes with one item."""
         self._check_pack(request.pack)
-        ask = replace(wire.similar_ask(request, time.time()), view=self._view)
+        ask = wire.similar_ask(request, time.time(), self._view)
         prediction = await self.predict(call, pack=request.pack, payload=ask, record=partial(self._payload, ask))
         (answer,) = prediction.results
         if answer.unknown_items:
@@ -133,8 +132,8 @@ class RecommendationServicer(Replica):
 
     async def _recommend(self, call: Call, pack: str, request: pb.RecommendRequest) -> Prediction:
         self._check_pack(pack)
-        ask = wire.to_ask(request, await self._recent(request.user), time.time(), self._repeats)
-        ask = replace(ask, view=self._view)
+        recorded = await self._recent(request.user)
+        ask = wire.to_ask(request, recorded, time.time(), repeats=self._repeats, view=self._view)
         return await self.predict(call, pack=pack, payload=ask, record=partial(self._payload, ask))
 
     def _payload(self, ask: Ask) -> bytes:

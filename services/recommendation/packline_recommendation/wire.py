@@ -14,6 +14,7 @@ from packline_recommendation.asking import DEFAULT_K, Answer, Ask, Condition, Re
 from packline_recommendation.events import PURCHASE, REFUSALS, RETURN, WEIGHTS, Raw, kind_of
 from packline_recommendation.examples import LONGEST_HISTORY, Item
 from packline_recommendation.state import Told
+from packline_recommendation.view import StateView
 
 MOST_EVENTS = 10_000
 MOST_ITEMS = 10_000
@@ -25,7 +26,7 @@ _FUTURE = 300  # seconds that clocks may differ
 _KINDS = frozenset({*WEIGHTS, *REFUSALS, RETURN})
 
 
-def to_ask(request: Any, recorded: Sequence[Raw], now: float, repeats: bool | None) -> Ask:
+def to_ask(request: Any, recorded: Sequence[Raw], now: float, *, repeats: bool | None, view: StateView | None) -> Ask:
     """What a RecommendRequest asks.
 
     Args:
@@ -33,6 +34,7 @@ def to_ask(request: Any, recorded: Sequence[Raw], now: float, repeats: bool | No
         recorded: What the Pack was told of the user.
         now: Seconds since 1970.
         repeats: What the manifest says of them.
+        view: The Pack's state.
 
     Raises:
         InvalidInput: Naming the field that is wrong.
@@ -51,10 +53,11 @@ def to_ask(request: Any, recorded: Sequence[Raw], now: float, repeats: bool | No
         stock=names(request.stock.items, "stock") if request.HasField("stock") else None,
         causes=not request.without_causes,
         repeats=request.repeats if request.HasField("repeats") else repeats,
+        view=view,
     )
 
 
-def similar_ask(request: Any, now: float) -> Ask:
+def similar_ask(request: Any, now: float, view: StateView | None) -> Ask:
     """What a SimilarItemsRequest asks: what goes with a session of that one item."""
     item = checked_id(request.item, "item")
     return Ask(
@@ -65,6 +68,7 @@ def similar_ask(request: Any, now: float) -> Ask:
         exclude=names(request.exclude, "exclude") | {item},
         stock=names(request.stock.items, "stock") if request.HasField("stock") else None,
         repeats=False,
+        view=view,
     )
 
 
