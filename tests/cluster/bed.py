@@ -50,7 +50,6 @@ class Bed:
     _environment: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Bed:
-        Bed.running.append(self)
         self.folder.mkdir(parents=True, exist_ok=True)
         api, etcd, peer, self._probe = free_ports(4)
         self._commands = Commands(find_assets(), self.folder, api, etcd, peer)
@@ -59,6 +58,7 @@ class Bed:
         self.admin = self._write_kubeconfig("admin", self._token)
         homes = {f"HELM_{kind}_HOME": str(self.folder / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         self._environment = {"KUBECACHEDIR": str(self.folder / "kube"), **homes}
+        Bed.running.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
