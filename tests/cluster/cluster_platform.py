@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packline_core.errors import Unavailable
 from packline_core.fleet.api import FleetApi
-from packline_core.fleet.local_ray import RayOptions, start_ray, stop_ray
+from packline_core.fleet.local_ray import RayOptions, RunningRay, start_ray, stop_ray
 from packline_operator.act import DIE_AFTER
 from packline_operator.clock import OFFSET_FILE
 from packline_operator.kubernetes.source import packs_path
@@ -69,13 +70,23 @@ class ClusterPlatform(Platform):
         token.parent.mkdir(parents=True)
         token.touch(mode=0o600)
         token.write_bytes(base64.b64decode(secret["data"]["auth_token"]))
-        ray = start_ray(self.settings, RayOptions(environment={"PACKLINE_PROBATION_SECONDS": "2"}))
+        ray = self._start_ray()
         try:
             api = FleetApi.of(ray.settings(self.settings))
             with bridged(self.bed.admin, self.namespace, ray, api) as self.bridge:
                 yield
         finally:
             stop_ray(self.home, grace=1)
+
+    def _start_ray(self) -> RunningRay:
+        """Twice over, where the machine is too busy: Ray itself waits for its node for half a minute and no longer."""
+        options = RayOptions(environment={"PACKLINE_PROBATION_SECONDS": "2"})
+        for _ in range(2):
+            try:
+                return start_ray(self.settings, options)
+            except Unavailable as error:
+                print(f"Ray is started again: {error.message[-200:]}")
+        return start_ray(self.settings, options)
 
     # The operator.
 

@@ -78,9 +78,8 @@ def test_a_version_that_users_correct_is_rolled_back(platform: ClusterPlatform, 
 
 @pytest.mark.slow
 def test_weight_moves_only_once_every_replica_holds_the_digest(platform: ClusterPlatform, tmp_path: Path) -> None:
-    platform.apply(
-        "two", serving={"replicas": {"min": 2, "max": 2}}, rollout={**QUICK, "shadow": "0s", "minRequests": 1}
-    )
+    rollout = {**QUICK, "shadow": "0s", "minRequests": 1, "steps": [{"weight": 30, "hold": "5h"}]}
+    platform.apply("two", serving={"replicas": {"min": 2, "max": 2}}, rollout=rollout)
     platform.wait(lambda: platform.ready("two"), "two is ready")
     platform.wait(lambda: len(platform.api.applications()["two"].running) == 2, "both replicas run")
     bundle = write_bundle(tmp_path / "v2", offset=1e-4)
@@ -91,7 +90,6 @@ def test_weight_moves_only_once_every_replica_holds_the_digest(platform: Cluster
     try:
         platform.publish("two", bundle)
         platform.wait(lambda: _rolled_out(platform, "two") == "WaitsForReplicas", "it waits for them")
-        assert "replicas hold it" in platform.condition("two", "RolledOut")["message"]
         assert _kinds(platform, "two") == [(_BEGIN, 0)]
         platform.wait(lambda: _weights(platform, "two") == [0], "the fleet knows it, with no weight")
     finally:
@@ -103,7 +101,6 @@ def test_weight_moves_only_once_every_replica_holds_the_digest(platform: Cluster
             request = monitoring.ListReplicasRequest(pack="two")
             replicas = MonitoringServiceStub(channel).ListReplicas(request, timeout=30).replicas
         assert {one.candidate.digest for one in replicas} == {bundle.digest}
-        platform.wait(lambda: platform.state("two").active.version == "v2", "v2 is promoted")
 
 
 @pytest.mark.slow
