@@ -51,6 +51,11 @@ def restricted(charted: Bed) -> Iterator[str]:
     charted.kubectl("delete", "namespace", name, "--wait=false")
 
 
+def _slow_but(*quick: str) -> list[Any]:
+    """All profiles, of which those that show nothing that the quick ones do not wait for make test-full."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in PROFILES]
+
+
 def pack(name: str, namespace: str) -> dict[str, Any]:
     return {**PACK, "metadata": {"name": name, "namespace": namespace}}
 
@@ -60,7 +65,7 @@ def test_lint(cluster: Bed, profile: str) -> None:
     cluster.helm("lint", "--strict", str(CHART), *PROFILES[profile])
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", _slow_but("default", "cpu", "everything"))
 def test_the_api_server_takes_every_object(charted: Bed, restricted: str, profile: str) -> None:
     objects = render(charted, restricted, *PROFILES[profile])
     # These two have CRDs of their own; test_the_edge_is_what_the_gateway_api_takes has one's.
@@ -71,7 +76,7 @@ def test_the_api_server_takes_every_object(charted: Bed, restricted: str, profil
     assert told.count("serverside-applied") == len(ours)
 
 
-@pytest.mark.parametrize("profile", ["default", "cpu", "gpu", "kind"])
+@pytest.mark.parametrize("profile", [one for one in _slow_but("default", "gpu") if "everything" not in one.values])
 def test_restricted_pod_security_takes_every_pod(charted: Bed, restricted: str, profile: str) -> None:
     objects = render(charted, restricted, *PROFILES[profile])
     charted.apply(*(found for found in objects if found["kind"] == "ServiceAccount"))
