@@ -172,6 +172,7 @@ def test_a_fleet_deleted_by_hand_is_missed_and_found_again(
     assert "stays" in served(cluster, namespace)
 
 
+@pytest.mark.slow
 def test_a_settled_pack_is_written_no_more(cluster: Bed, operator: RunningOperator, namespace: str) -> None:
     where = ("-n", namespace)
     cluster.apply(ray_service(namespace), manifest("rests", namespace))
@@ -193,6 +194,7 @@ def test_a_settled_pack_is_written_no_more(cluster: Bed, operator: RunningOperat
     assert operator.metric("packline_operator_leading") == 1
 
 
+@pytest.mark.slow
 def test_the_api_servers_end_is_outlived(cluster: Bed, operator: RunningOperator, namespace: str) -> None:
     cluster.apply(ray_service(namespace), manifest("before", namespace))
     cluster.kubectl("wait", "--for=condition=Ready", "pack/before", "-n", namespace, "--timeout=90s")
