@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from packline_core.bundle import bytes_digest
 from packline_core.errors import InvalidInput
+from packline_core.filesystem import open_filesystem
 from packline_core.store import ObjectStore
 from packline_core.task import Example, state_of
 from packline_slope.testing import manifest
@@ -80,7 +81,7 @@ def test_what_a_pack_was_told_is_taken_in(
 ) -> None:
     put(training, tmp_path, a=rows(20))
     state = state_of("line", training.settings.core)
-    told = Path(state.folder.removeprefix("file://"))
+    files, told = open_filesystem(state.folder)
     manifest_ = tables.registry.manifest("line")
 
     def take_in() -> tuple[int, int]:
@@ -88,14 +89,14 @@ def test_what_a_pack_was_told_is_taken_in(
         return done.added, done.replaced
 
     assert take_in() == (0, 0)
-    told.mkdir(parents=True)
-    (told / "told.tsv").write_text(rows(10, slope=5.0, start=15))
+    files.makedirs(told, exist_ok=True)
+    files.pipe(f"{told}/told.tsv", rows(10, slope=5.0, start=15).encode())
     assert take_in() == (5, 5)
     assert take_in() == (0, 0)
     newest = tables.datasets.newest("line")
     assert newest is not None and newest.training_examples + newest.golden_examples == 25
     training.forget_pack("line")
-    assert not told.exists()
+    assert not files.exists(told)
 
 
 def test_the_same_files_again_change_nothing(

@@ -6,11 +6,11 @@ it break.
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 from packline_core.bundle import Bundle, Reference, bytes_digest, seal
 from packline_core.errors import FailedPrecondition, InvalidInput
+from packline_core.filesystem import open_filesystem
 from packline_core.runtime import Runtime, create_session
 from packline_core.task import (
     BadRow,
@@ -116,11 +117,16 @@ class SlopeTask:
                 yield self.example(json.dumps({"x": x}).encode(), 1, json.dumps({"y": y}), f"{name} line {number}")
 
     def recorded(self, state: State) -> Iterator[Example | BadRow]:
-        told = Path(state.folder.removeprefix("file://"))
-        yield from self.read(told) if told.exists() else ()
+        files, folder = open_filesystem(state.folder)
+        with TemporaryDirectory() as copy:
+            if files.exists(folder):
+                files.get(folder, copy, recursive=True)
+            yield from self.read(Path(copy))
 
     def forget(self, state: State) -> None:
-        shutil.rmtree(state.folder.removeprefix("file://"), ignore_errors=True)
+        files, folder = open_filesystem(state.folder)
+        if files.exists(folder):
+            files.rm(folder, recursive=True)
 
     def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
         try:
