@@ -153,6 +153,7 @@ def test_what_another_process_removed_from_s3_is_written_again(bucket: tuple[Obj
     assert (folder / "prefix" / name).read_bytes() == b"kept"
 
 
+@pytest.mark.slow
 def test_a_large_object_goes_to_s3_in_parts_and_nothing_is_seen_of_a_killed_writers(
     bucket: tuple[ObjectStore, Path], tmp_path: Path
 ) -> None:
