@@ -19,12 +19,13 @@ from packline_core.errors import FailedPrecondition, InvalidInput, Unavailable
 _PATH = "/api/serve/applications/"
 # Serve may fail while it starts on a busy machine; the same configuration may be sent any number of times.
 _PUT_PAUSES = (1.0, 5.0)
+_TAKING_CALLS = frozenset({"RUNNING", "UPDATING", "PENDING_MIGRATION"})
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """One replica as Serve knows it; `state` is `RUNNING`, `STARTING` or `STOPPING`."""
+    """One replica as Serve knows it; `state` is `RUNNING`, `UPDATING`, `STARTING`, `STOPPING` or another of Serve's."""
 
     replica_id: str
     state: str
@@ -52,8 +53,8 @@ class ApplicationStatus:
 
     @property
     def running(self) -> tuple[ReplicaStatus, ...]:
-        """The replicas that take calls."""
-        return tuple(replica for replica in self.replicas if replica.state == "RUNNING")
+        """The replicas that take calls: one that hangs in `reconfigure()` is UPDATING and takes them, too."""
+        return tuple(replica for replica in self.replicas if replica.state in _TAKING_CALLS)
 
 
 class FleetApi:
