@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 # The fleet itself: its services are to run where it has no Pack yet.
 FLEET = ""
 _MOVING = 1.0
+_PART = 8
 
 
 class Agenda:
@@ -38,13 +39,17 @@ class Agenda:
             self._changed.notify()
 
     def take(self, packs: Iterable[str]) -> set[str]:
-        """Those of all Packs that are due; they count as looked at."""
+        """Those of all Packs to be looked at now: all that were woken, and some that are due anyway."""
         now = self._monotonic()
         with self._changed:
             known = {FLEET, *packs}
-            due = {name for name in known if self._all_woken or name in self._woken or self._due.get(name, now) <= now}
+            woken = {name for name in known if self._all_woken or name in self._woken}
+            self._due = {name: self._due.get(name, now) for name in known}
+            self._due |= dict.fromkeys(woken, now)
+            ripe = sorted((at, name) for name, at in self._due.items() if at <= now)
+            # In parts, so that a change never waits for a round over all the others.
+            due = (self._woken & known) | {name for _, name in ripe[:_PART]}
             self._woken, self._all_woken = set(), False
-            self._due = {name: at for name, at in self._due.items() if name in known}
             self._pauses = {name: pause for name, pause in self._pauses.items() if name in known}
         return due
 

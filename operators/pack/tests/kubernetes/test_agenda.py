@@ -70,3 +70,20 @@ def test_it_sleeps_until_something_is_due() -> None:
     agenda.wake("a")
     agenda.sleep()
     assert agenda.take(["a"]) == {"a"}
+
+
+def test_a_change_does_not_wait_for_a_round_over_all() -> None:
+    clock = Monotonic()
+    agenda, names = Agenda(20, clock), [f"p{number}" for number in range(50)]
+    seen: list[str] = []
+    agenda.wake("p49")
+    first = agenda.take(names)
+    assert "p49" in first and len(first) <= 9
+    while due := first or agenda.take(names):
+        agenda.looked(due, (), ())
+        agenda.sleep()
+        seen += due
+        first = set()
+        if len(set(seen)) == 51:
+            break
+    assert set(seen) == {*names, FLEET} and len(seen) == len(set(seen))
