@@ -34,11 +34,11 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def test_learns_what_labels_say_by_heart(fast_bundle: Bundle, few_steps: Callable[[int], None], tmp_path: Path) -> None:
-    few_steps(100)
+    few_steps(120)
     context = Context(tmp_path / "run")
     example, *others = [labelled_example(CALLED, SHOWN, shade) for shade in (0, 10, 20, 30)]
     data = ListedExamples([example, *others])
-    trained = train(trial_of(fast_bundle, learning_rate=1e-3, case=1.0), data, context)
+    trained = train(trial_of(fast_bundle, case=1.0), data, context)
     losses = [metrics["loss"] for _, _, metrics in context.reports if "loss" in metrics]
     assert losses[-1] < losses[0] / 10
     assert context.reports[-1][0] == 100
@@ -95,7 +95,7 @@ def test_time_that_runs_out_ends_training_with_a_result_and_a_note(
 def test_a_new_character_is_learned_and_served(
     fast_bundle: Bundle, few_steps: Callable[[int], None], tmp_path: Path
 ) -> None:
-    few_steps(60)
+    few_steps(100)
     known = fast_bundle.path("characters.txt").read_text(encoding="utf8").split("\n")
     new = "\u20e3"
     assert new not in known
