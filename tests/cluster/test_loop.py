@@ -21,9 +21,10 @@ from packline_echo.bundles import write_bundle
 from packline_operator.reasons import Reason
 
 from operators.pack.tests.local.platform import QUICK
-from tests.cluster.assets import AssetsMissing, find_assets
+from tests.cluster.assets import find_assets
 from tests.cluster.bed import Bed
 from tests.cluster.cluster_platform import ClusterPlatform, cluster_platform
+from tests.gotools import GoMissing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 _BEGIN, _STEP, _PROMOTE = "DECISION_KIND_BEGIN_ROLLOUT", "DECISION_KIND_STEP", "DECISION_KIND_PROMOTE"
@@ -34,7 +35,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterPlatfo
     """A control plane of its own: it is restarted here, and its CRD knows the test's task."""
     try:
         find_assets()
-    except AssetsMissing as error:
+    except GoMissing as error:
         pytest.skip(str(error))
     with Bed(tmp_path_factory.mktemp("bed")) as bed:
         bed.start_api()
