@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # A trial shorter than this learns too little for a comparison to be worth the time of a second one.
 _TRIAL_SECONDS = 600.0
+# A trial keeps to its own time, which begins once its worker has started; Tune's clock is for one that does not end.
+_GRACE = 60.0  # seconds
 _WORST = 1e30
 
 
@@ -123,7 +125,7 @@ class Search:
                 search_alg=None if fixed else self._optuna(finished, first),
                 num_samples=missing,
                 max_concurrent_trials=1,
-                time_budget_s=seconds,
+                time_budget_s=seconds + _GRACE,
             ),
             run_config=tune.RunConfig(
                 storage_path=str(self.order.folder / "tune"),
