@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.cluster.assets import find_assets
+from tests.cluster.assets import Assets, find_assets
 from tests.cluster.bed import Bed
 from tests.cluster.nodes import CPU_NODE, GPU_NODE
 from tests.gotools import GoMissing
@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 @pytest.hookimpl
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Builds what is missing before the first test, whose timeout it would exceed."""
-    wanted = any("cluster" in getattr(item, "fixturenames", ()) for item in session.items)
+    wanted = any("assets" in getattr(item, "fixturenames", ()) for item in session.items)
     if not wanted or session.config.option.collectonly:
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -39,12 +39,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    """The API alone: etcd and kube-apiserver. Controllers run once a test asks for `nodes`."""
+def assets() -> Assets:
+    """The binaries of a control plane; skips where they can neither be found nor built."""
     try:
-        find_assets()
+        return find_assets()
     except GoMissing as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def cluster(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """The API alone: etcd and kube-apiserver. Controllers run once a test asks for `nodes`."""
     with Bed(tmp_path_factory.mktemp("cluster")) as bed:
         bed.start_api()
         yield bed

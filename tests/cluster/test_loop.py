@@ -21,22 +21,17 @@ from packline_echo.bundles import write_bundle
 from packline_operator.reasons import Reason
 
 from operators.pack.tests.local.platform import QUICK
-from tests.cluster.assets import find_assets
+from tests.cluster.assets import Assets
 from tests.cluster.bed import Bed
 from tests.cluster.cluster_platform import ClusterPlatform, cluster_platform
-from tests.gotools import GoMissing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 _BEGIN, _STEP, _PROMOTE = "DECISION_KIND_BEGIN_ROLLOUT", "DECISION_KIND_STEP", "DECISION_KIND_PROMOTE"
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterPlatform]:
+def platform(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterPlatform]:
     """A control plane of its own: it is restarted here, and its CRD knows the test's task."""
-    try:
-        find_assets()
-    except GoMissing as error:
-        pytest.skip(str(error))
     with Bed(tmp_path_factory.mktemp("bed")) as bed:
         bed.start_api()
         with cluster_platform(bed, tmp_path_factory.mktemp("home")) as running:

@@ -71,7 +71,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("port", type=int)
+    parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     uvloop.run(serve(options.task, options.bundle, options.port, options.threads))

@@ -80,6 +80,6 @@ async def serve(bundle: Path, port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("port", type=int)
+    parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     uvloop.run(serve(options.bundle, options.port))

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from clocked import Context
 from packline_core.bundle import seal
 from packline_core.runtime import Runtime, create_session
 from packline_core.stats import bootstrap_interval
@@ -71,23 +72,6 @@ class Data:
     name: str
     split: Split
     texts: Mapping[str, str]
-
-
-class Context:
-    """`packline_core.task.TrainContext` with a wall clock; says on stderr how far it is."""
-
-    def __init__(self, checkpoints: Path, seconds: float, threads: int) -> None:
-        self.checkpoints = checkpoints
-        self.threads = threads
-        self._end = time.monotonic() + seconds
-
-    @property
-    def seconds_left(self) -> float:
-        return self._end - time.monotonic()
-
-    def report(self, percent: float, stage: str, metrics: Mapping[str, float]) -> None:
-        figures = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"{percent:3.0f} % {self.seconds_left:5.0f} s left  {stage} {figures}", file=sys.stderr, flush=True)
 
 
 def beauty() -> Data:

@@ -10,24 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
 import numpy as np
 import psutil
-from load import Generator, Load, Measured
+from load import Generator, Load, Measured, bare_server
 from packline.recommendation.v1 import recommendation_pb2 as pb
 from packline.recommendation.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from packline_core.bundle import Bundle
-from packline_core.fleet.ports import choose_ports
 from packline_core.fleet.schema import PackApplication
 from packline_core.rpc import call_metadata
 from packline_core.serving.config import Limits, Recording, ServingConfig
@@ -83,20 +80,6 @@ def cases(folder: Path, counts: list[int]) -> Iterator[Case]:
         yield Case(pack, count, bundle, "Recommend", one.SerializeToString(), 0.7)
         request = pb.RecommendManyRequest(pack=pack, requests=many).SerializeToString()
         yield Case(pack, count, bundle, "RecommendMany", request, 0.9)
-
-
-@contextmanager
-def bare_server(bundle: Bundle, port: int) -> Iterator[str]:
-    """The yardstick."""
-    script = Path(__file__).with_name("bare_recommendation.py")
-    process = subprocess.Popen([sys.executable, str(script), str(bundle.folder), str(port)])
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            grpc.channel_ready_future(channel).result(120)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def measure(
@@ -183,7 +166,7 @@ def main() -> None:
                 )
                 fleet.put(PackApplication(serving))
                 time.sleep(2)
-            with bare_server(case.bundle, choose_ports(0, 0).grpc) as bare:
+            with bare_server("bare_recommendation.py", str(case.bundle.folder)) as bare:
                 row = measure(case, bare, fleet, generator, options)
             rows.append(row)
             print(line(row), flush=True)

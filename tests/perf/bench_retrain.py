@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_ocr import RECEIPTS, Lines, Row, open_peer, score
+from clocked import Context
 from packline_core.bundle import Bundle, verify
 from packline_core.errors import PacklineError
 from packline_core.runtime import Runtime
@@ -31,22 +32,6 @@ from packline_ocr.task import OcrTask
 
 TASK = OcrTask()
 BASE = "fast"
-
-
-class Context:
-    """`packline_core.task.TrainContext` with a wall clock; says on stderr how far it is."""
-
-    def __init__(self, checkpoints: Path, seconds: float, threads: int) -> None:
-        self.checkpoints = checkpoints
-        self.threads = threads
-        self._end = time.monotonic() + seconds
-
-    @property
-    def seconds_left(self) -> float:
-        return self._end - time.monotonic()
-
-    def report(self, percent: float, stage: str, metrics: Mapping[str, float]) -> None:
-        print(f"\r{percent:3.0f} % {stage:40}", end="", file=sys.stderr, flush=True)
 
 
 def halves(pages: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:

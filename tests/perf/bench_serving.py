@@ -9,21 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import grpc
-from load import Generator, Load, Measured
+from load import Generator, Load, Measured, bare_server
 from packline.echo.v1.echo_pb2 import EchoRequest
 from packline.ocr.v1.ocr_pb2 import RecognizeDocumentRequest
 from packline_core.bundle import Bundle, open_bundle
-from packline_core.fleet.ports import choose_ports
 from packline_core.fleet.schema import PackApplication
 from packline_core.serving.config import Limits, Recording, ServingConfig
 from packline_core.task import get_task
@@ -73,25 +68,12 @@ def cases(folder: Path) -> list[Case]:
     ]
 
 
-@contextmanager
-def bare_server(case: Case, port: int) -> Iterator[str]:
-    """The yardstick of one case."""
-    command = [sys.executable, str(Path(__file__).with_name("bare.py")), case.task, str(case.bundle.folder), str(port)]
-    process = subprocess.Popen([*command, "--threads", str(case.threads)])
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            grpc.channel_ready_future(channel).result(60)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def measure(
     case: Case, fleet: RunningFleet, generator: Generator, rounds: int, seconds: float
 ) -> Iterator[dict[str, object]]:
     """Loads both servers in turn at each number of connections."""
-    with bare_server(case, choose_ports(0, 0).grpc) as bare, tempfile.NamedTemporaryFile() as request:
+    arguments = (case.task, str(case.bundle.folder), "--threads", str(case.threads))
+    with bare_server("bare.py", *arguments) as bare, tempfile.NamedTemporaryFile() as request:
         request.write(case.request)
         request.flush()
         for connections in CONNECTIONS:

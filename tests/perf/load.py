@@ -10,13 +10,31 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import uvloop
+from packline_core.fleet.ports import choose_ports
 from packline_core.rpc import call_metadata, channel_options
+
+
+@contextmanager
+def bare_server(script: str, *arguments: str) -> Iterator[str]:
+    """The address of a yardstick: a script of this folder, which listens on the port that `--port` names."""
+    port = choose_ports(0, 0).grpc
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments, "--port", str(port)]
+    process = subprocess.Popen(command)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            grpc.channel_ready_future(channel).result(120)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @dataclass(frozen=True)
