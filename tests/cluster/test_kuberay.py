@@ -25,8 +25,9 @@ from tests.cluster.nodes import GPU
 from tests.cluster.waiting import wait
 
 pytestmark = [pytest.mark.cluster]
-# The chart's GPU profile, on the nodes of this bed.
+# The chart's GPU profile, on the nodes of this bed; its CRD is left to the tests that are about it.
 _GPU_VALUES = (
+    "--skip-crds",
     *("-f", str(CHART / "values-gpu.yaml"), "--set", "crds.check=false,mlflow.enabled=false"),
     *("--set-json", 'fleet.pools[1].nodeSelector={"pool":"gpu"}'),
 )

@@ -75,7 +75,8 @@ sys.modules.update(dict.fromkeys(heavy))  # whoever imports one fails
 tasks = [get_task(name) for name in task_names() if name != "echo"]
 assert tasks and all(task.spec.model_json_schema() and task.bases and task.application for task in tasks)
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    # Isolated: other tests put tasks of their own on PYTHONPATH.
+    subprocess.run([sys.executable, "-I", "-c", program], check=True)
 
 
 @pytest.mark.parametrize("dockerfile", [SERVICES, OPERATOR])

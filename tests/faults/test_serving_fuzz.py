@@ -19,5 +19,6 @@ def test_fuzz(fleet: RunningFleet, tmp_path: Path) -> None:
             health_pb2.DESCRIPTOR.services_by_name["Health"],
         ):
             fuzz(channel, service, application="fuzzed", pack="fuzzed")
-    assert fleet.api.applications()["fuzzed"].running == (before,), "no crash"
+    (after,) = fleet.api.applications()["fuzzed"].running
+    assert (after.replica_id, after.pid) == (before.replica_id, before.pid), "no crash"
     fleet.remove("fuzzed", wait=False)
