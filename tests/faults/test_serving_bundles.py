@@ -5,6 +5,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from packline_echo.fleet import RunningFleet, candidate_of, echo_pack
 from packline_echo.load import EchoLoad
 
 PACK = "bad-bundles"
+OFFSETS = count(10.0)  # each damaged bundle has a digest that was never refused before
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def good(fleet: RunningFleet, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def candidate_slot(fleet: RunningFleet, digest: str, states: set[int], *, reason: bool = False) -> pb.Slot:
     """What the replica says of the candidate, once it is in one of the states (and says why)."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while True:
         with fleet.channel(retries=True) as channel:
             answer = MonitoringServiceStub(channel).ListReplicas(
@@ -50,7 +52,7 @@ def candidate_slot(fleet: RunningFleet, digest: str, states: set[int], *, reason
 
 
 def damaged(folder: Path, damage: Callable[[Path], object]) -> Candidate:
-    candidate = candidate_of(write_bundle(folder, offset=5.0 + len(str(folder)) % 7 + hash(str(folder)) % 1000))
+    candidate = candidate_of(write_bundle(folder, offset=next(OFFSETS)))
     damage(folder)
     return candidate
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
@@ -60,7 +61,7 @@ def replaced(fleet: RunningFleet, dead: ReplicaStatus) -> tuple[ReplicaStatus, .
     deadline = time.monotonic() + 60
     while True:
         running = fleet.api.applications()[PACK].running
-        if len(running) == 2 and dead not in running:
+        if len(running) == 2 and dead.replica_id not in {replica.replica_id for replica in running}:
             return running
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -70,14 +71,16 @@ def test_kill_9_of_a_replica_costs_calls_in_flight_alone(fleet: RunningFleet, bu
     first, second = fleet.api.applications()[PACK].running
     with EchoLoad(fleet.settings.address, PACK) as load:
         time.sleep(0.5)
-        killed = time.monotonic()
         assert first.pid is not None
         os.kill(first.pid, signal.SIGKILL)
+        while psutil.pid_exists(first.pid):  # a busy machine takes its time to end it
+            time.sleep(0.01)
+        killed = time.monotonic()
         time.sleep(3)
     assert all(isinstance(error, Unavailable) for _, error in load.failures), load.failures
     assert [sent for sent, _ in load.failures if sent > killed + 1.0] == []
     assert len(load.failures) <= load.clients * 2
-    assert second in replaced(fleet, first)
+    assert second.replica_id in {replica.replica_id for replica in replaced(fleet, first)}
 
 
 def test_a_client_that_retries_notices_nothing(fleet: RunningFleet, bundle: Bundle) -> None:
@@ -203,7 +206,7 @@ def test_health_and_reflection(fleet: RunningFleet, bundle: Bundle) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             health.Check(health_pb2.HealthCheckRequest(service="no.Such"), metadata=metadata)
         assert isinstance(error_from_call(caught.value), NotFound)
-        watch = health.Watch(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=10)
+        watch = health.Watch(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=60)
         assert next(iter(watch)).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
         requests = iter([ServerReflectionRequest(list_services="")])

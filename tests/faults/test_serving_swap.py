@@ -52,8 +52,8 @@ def replicas(fleet: RunningFleet, pack: str) -> list[Replica]:
     return [replica for replica in answer.replicas if replica.replica_id in running]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, "it never came about"
         time.sleep(0.1)
@@ -116,7 +116,7 @@ def test_a_canary_gets_its_share_and_a_key_stays(fleet: RunningFleet, pack: str,
         assert 120 < anonymous.count("v2") < 240
         assert all(len(versions) == 1 for versions in keyed.values())
         moved = {key for key, versions in keyed.items() if versions == {"v2"}}
-        assert 15 < len(moved) < 45
+        assert 10 < len(moved) < 50
         fleet.change(pack, candidate=candidate_of(bundles["v2"], weight=60), wait=True)
         for key in moved:
             assert stub.Echo(request, metadata=call_metadata(pack, key)).model_version == "v2"
@@ -138,9 +138,16 @@ def test_a_shadow_is_measured_and_never_seen(
                 answer = stub.Echo(request, metadata=call_metadata(pack))
                 assert (answer.model_version, list(answer.values)) == ("v1", [2.0, 3.0])
                 time.sleep(0.01)
-        wait_until(lambda since=since: figures(fleet, pack, since).get("v1", FIGURES).requests == calls)  # type: ignore
-        found = figures(fleet, pack, since)
+        # A shadow's record may come a batch later than that of the call it shadows.
+        found: dict[str, VersionFigures] = {}
+        end = time.monotonic() + 120
+        while (
+            found.get("v1", FIGURES).requests < calls or found.get(version, FIGURES).shadow_requests < calls // 4
+        ) and time.monotonic() < end:
+            time.sleep(0.1)
+            found = figures(fleet, pack, since)
         shadow = found[version]
+        assert found["v1"].requests == calls
         assert (shadow.requests, shadow.shadow_errors) == (0, 0)
         assert calls // 4 <= shadow.shadow_requests <= calls
         assert shadow.agreement == pytest.approx(agreement)
