@@ -19,6 +19,9 @@ from packline_recommendation.state import PackState, Told
 from packline_recommendation.task import RecommendationTask
 from packline_recommendation.view import HALF_LIFE, StateView
 
+from tests.backends.fixtures import Backend
+
+pytestmark = pytest.mark.backends
 WRITER = """
 import sys
 from packline_core.task import State
@@ -35,8 +38,8 @@ while True:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> State:
-    return State("shop", f"sqlite:///{tmp_path / 'state.db'}", "")
+def place(backend: Backend) -> State:
+    return State("shop", backend.database, backend.store)
 
 
 def told(number: int, user: str = "u", item: str = "a", event: str = "purchase", at: int = 100) -> Told:
