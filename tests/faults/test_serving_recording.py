@@ -34,7 +34,7 @@ def test_kill_9_of_monitoring_under_load_loses_no_prediction_and_fails_no_call(
     spool = fleet.settings.spool / PACK
     # A file of the spool goes a moment after monitoring has what is in it.
     while (seen := figures(fleet, since)).get("v1", (0, 0)) != (len(load.answers), 0) or list(spool.glob("*.pb")):
-        assert time.monotonic() < deadline, f"{seen} of {len(load.answers)}; spool: {list(spool.glob("*"))}"
+        assert time.monotonic() < deadline, f"{seen} of {len(load.answers)}; spool: {list(spool.glob('*'))}"
         time.sleep(0.5)
     fleet.remove(PACK, wait=False)
 
