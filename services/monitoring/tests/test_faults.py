@@ -93,6 +93,13 @@ async def refusal(call: Awaitable[object]) -> PacklineError:
     return error_from_call(refused.value)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+
+
 async def until_killed(work: Callable[[int], Awaitable[None]]) -> int:
     """Works until the server is gone; returns how often."""
     for number in range(10_000):
@@ -123,6 +130,7 @@ async def test_killed_under_load_it_has_all_that_it_acknowledged(backend: Backen
     acknowledged: set[str] = set()
 
     for _ in range(kills):
+        before = len(corrections), len(acknowledged)
         async with process(backend, peer) as (server, stub):
 
             async def correcting(number: int, stub: Stub = stub) -> None:
@@ -138,6 +146,7 @@ async def test_killed_under_load_it_has_all_that_it_acknowledged(backend: Backen
 
             workers = [asyncio.ensure_future(until_killed(work)) for work in (correcting, recording) * 3]
             await asyncio.sleep(1.0)
+            await until(lambda old=before: len(corrections) > old[0] and len(acknowledged) > old[1])  # type: ignore[misc]
             server.send_signal(signal.SIGKILL)
             assert sum(await asyncio.gather(*workers)) > 0
 
@@ -284,12 +293,12 @@ async def test_a_postgresql_that_crashes_under_load_loses_nothing_acknowledged(t
         backend = replace(embedded(tmp_path), database=postgres.emptied("monitoring"))
         kept: set[str] = set()
         reasons: set[str] = set()
+        ended = asyncio.Event()
 
         async with process(backend, peer) as (_, stub):
 
             async def correcting() -> None:
-                taken = 0
-                while taken < 100:
+                while not ended.is_set():
                     name = uuid.uuid4().hex
                     try:
                         await correct(stub, correction_id=name, payload=name.encode())
@@ -298,15 +307,16 @@ async def test_a_postgresql_that_crashes_under_load_loses_nothing_acknowledged(t
                         await asyncio.sleep(0.05)
                     else:
                         kept.add(name)
-                        taken += 1
 
             workers = [asyncio.ensure_future(correcting()) for _ in range(4)]
-            for _ in range(2):
-                await asyncio.sleep(0.3)
-                assert not any(worker.done() for worker in workers)
-                await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
-                await asyncio.sleep(0.3)
-                await asyncio.to_thread(postgres.start)
+            for crashes in range(3):
+                enough = len(kept) + 50
+                await until(lambda enough=enough: len(kept) >= enough)  # type: ignore[misc]
+                if crashes < 2:
+                    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+                    await asyncio.sleep(0.3)
+                    await asyncio.to_thread(postgres.start)
+            ended.set()
             await asyncio.gather(*workers)
             cases = await error_cases(stub)
         assert kept <= cases.keys()

@@ -49,6 +49,11 @@ def pieces(pack: str, count: int) -> Iterator[pb.ImportDatasetRequest]:
         yield pb.ImportDatasetRequest(pack=pack, file=piece)
 
 
+def arrived(uploads: Path) -> int:
+    """How many files of an upload there are."""
+    return max((len(list(folder.glob("*"))) for folder in uploads.glob("*")), default=0)
+
+
 class Cable:
     """A connection to the ingress that can be pulled out in the middle."""
 
@@ -98,12 +103,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(fleet: RunningFleet, channel: 
 
     def half() -> Iterator[pb.ImportDatasetRequest]:
         yield from pieces("broken", 50)
-        hold.wait(60)
+        hold.wait(600)
 
     with open_channel(cable.address, TRAINING_APPLICATION, retries=False) as caller:
         future = rpc.DatasetServiceStub(caller).ImportDataset.future(half())
         accepted.join()
-        until(lambda: uploads.exists() and any(len(list(p.iterdir())) >= 49 for p in uploads.iterdir()), "the pieces")
+        until(lambda: arrived(uploads) >= 49, "the pieces")
         cable.pull()
         with pytest.raises(grpc.RpcError):
             future.result()
@@ -120,11 +125,11 @@ def test_a_call_that_is_given_up_leaves_nothing(fleet: RunningFleet, channel: gr
 
     def half() -> Iterator[pb.ImportDatasetRequest]:
         yield from pieces("given-up", 50)
-        hold.wait(60)
+        hold.wait(600)
 
     stub = rpc.DatasetServiceStub(channel)
     future = stub.ImportDataset.future(half())
-    until(lambda: any(len(list(p.iterdir())) >= 49 for p in uploads.iterdir()), "the pieces")
+    until(lambda: arrived(uploads) >= 49, "the pieces")
     future.cancel()
     hold.set()
     until(lambda: not list(uploads.iterdir()), "the end of the upload")
