@@ -26,7 +26,7 @@ from packline_core.errors import FailedPrecondition, Unavailable
 from packline_core.fleet.api import FleetApi
 from packline_core.fleet.environment import fleet_environment, settings_environment
 from packline_core.fleet.ports import Ports, choose_ports
-from packline_core.fleet.processes import end_processes, fleet_processes
+from packline_core.fleet.processes import end_processes, fleet_processes, is_named
 
 # HAProxy's socket lies 70 characters below Ray's folder, and HAProxy takes 97.
 _LONGEST_TEMP = 26
@@ -224,7 +224,7 @@ def _start_lock() -> Iterator[None]:
 
 
 def _raylet_lives(folder: Path) -> bool:
-    return any(process.name() == "raylet" for process in fleet_processes(folder))
+    return any(is_named(process, "raylet") for process in fleet_processes(folder))
 
 
 def _wait_for_api(api: FleetApi, timeout: float) -> None:

@@ -37,6 +37,14 @@ def home_processes(home: str) -> list[psutil.Process]:
     return found
 
 
+def is_named(process: psutil.Process, name: str) -> bool:
+    """Whether it runs under that name; one that has ended since it was found does not."""
+    try:
+        return process.name() == name
+    except psutil.NoSuchProcess:
+        return False
+
+
 def end_processes(processes: Iterable[psutil.Process], grace: float) -> int:
     """Asks them to end, and kills those that have not after `grace` seconds; returns how many there were."""
     alive = list(processes)
