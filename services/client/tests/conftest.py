@@ -41,10 +41,10 @@ class Peer(ocr_pb2_grpc.OcrServiceServicer):
     async def _read(self, pack: str, document: bytes, call: Call) -> ocr_pb2.RecognizeDocumentResponse:
         self.calls.append(call)
         word, _, times = document[:40].decode("latin1").partition(" ")
-        if word in {"busy", "away"} and self._failed.setdefault(document, 0) < int(times):
+        if word in {"busy", "full", "away"} and self._failed.setdefault(document, 0) < int(times):
             self._failed[document] += 1
-            if word == "busy":
-                raise Overloaded("too many calls", retry_after=0.05)
+            if word != "away":
+                raise Overloaded("too many calls", retry_after=0.05 if word == "busy" else 60.0)
             raise Unavailable("not there")
         if word == "bad":
             raise InvalidInput("the document is no image", reason="NOT_AN_IMAGE", field="document")

@@ -104,7 +104,7 @@ def stub(
     with open_backend(request, request.param, tmp_path_factory.mktemp("fuzz")) as backend:
         thread = threading.Thread(target=lambda: asyncio.run(serve(backend)))
         thread.start()
-        assert ready.wait(30)
+        assert ready.wait(120)
         with grpc.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
             yield monitoring_pb2_grpc.MonitoringServiceStub(channel)
         ended.set()

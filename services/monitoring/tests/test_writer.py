@@ -20,7 +20,7 @@ pytestmark = pytest.mark.backends
 
 @pytest.fixture
 def engine(backend: Backend) -> Iterator[sa.Engine]:
-    engine = open_database(backend.database, busy_timeout=0.3)
+    engine = open_database(backend.database)
     yield engine
     engine.dispose()
 
@@ -64,13 +64,19 @@ async def test_a_job_that_breaks_the_transaction_fails_alone(engine: sa.Engine, 
     assert names(engine) == ["a", "b", "c"]
 
 
-async def test_a_database_held_too_long_is_said_so_and_the_next_write_works(engine: sa.Engine, writer: Writer) -> None:
+async def test_a_database_held_too_long_is_said_so_and_the_next_write_works(
+    engine: sa.Engine, backend: Backend
+) -> None:
+    impatient = open_database(backend.database, busy_timeout=0.3)
+    writer = Writer(impatient, 100)
     with holding(engine):
         with pytest.raises(Unavailable) as refused:
             await writer.write(lambda c: put(c, "a"))
         assert refused.value.reason == "DATABASE_LOCKED"
     await writer.write(lambda c: put(c, "b"))
     assert names(engine) == ["b"]
+    writer.close()
+    impatient.dispose()
 
 
 async def test_a_call_that_went_away_is_not_written(engine: sa.Engine, writer: Writer) -> None:
