@@ -17,6 +17,7 @@ from packline_operator.facts import (
     Figures,
     Gate,
     GateOutcome,
+    Hits,
     Latency,
     Phase,
     Registry,
@@ -151,7 +152,12 @@ def _figures(message: monitoring.VersionFigures) -> Figures:
         latency=quantiles,
         agreement=message.agreement,
         corrected=message.corrected,
+        hits=_hits(message.hits) if message.HasField("hits") else None,
     )
+
+
+def _hits(message: monitoring.HitRate) -> Hits:
+    return Hits(message.answers, message.hits, message.rate.value, message.rate.low, message.rate.high)
 
 
 def _slot(message: monitoring.Slot) -> Slot:

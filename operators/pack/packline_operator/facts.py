@@ -178,8 +178,21 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Hits:
+    """Of a version's answers, those that users took something of; the share of them with its 90 % interval."""
+
+    answers: int = 0
+    hits: int = 0
+    rate: float = 0.0
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """One version in one window, as monitoring saw it; `agreement` is the mean over `shadow_requests`."""
+    """One version in one window, as monitoring saw it; `agreement` is the mean over `shadow_requests`, `hits` is None
+    where truths do not say what users took.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -188,6 +201,7 @@ class Figures:
     latency: Latency | None = None
     agreement: float = 0.0
     corrected: int = 0
+    hits: Hits | None = None
 
 
 @dataclass(frozen=True, slots=True)

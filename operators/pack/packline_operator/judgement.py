@@ -1,4 +1,4 @@
-"""Is a version worse than another? Three tests on what monitoring counted, each with a guard against few requests.
+"""Is a version worse than another? Tests on what monitoring counted, each with a guard against few requests.
 
 All are one-sided. `WORSE` needs the excess over the manifest's limit to be beyond chance (99 %, `Z`), `FINE` needs the
 measured figures to keep the limit, and what lies between is `UNCLEAR`: the rollout holds until more calls have told.
@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from packline_core.manifest import Rollout
+from packline_core.proportions import wilson
 from packline_core.units import parse_percent
 
-from packline_operator.facts import Figures, Latency
+from packline_operator.facts import Figures, Hits, Latency
 from packline_operator.reasons import Reason
 
 Z = 2.33
 # No version is rejected on fewer bad answers than this, however large a share of its calls they are.
 MIN_BAD = 3
+# Of monitoring's intervals, which are of 90 %.
+INTERVAL_Z = 1.645
 # A difference in latency that no caller feels, in milliseconds: below it the ratio of two small numbers says nothing.
 LATENCY_FLOOR_MS = 5.0
 
@@ -66,7 +69,9 @@ def judge_shadow(candidate: Figures, active: Figures, rules: Rollout) -> Judgeme
 
 
 def judge_live(version: Figures, other: Figures, rules: Rollout) -> Judgement:
-    """A version that answers callers: its errors, latency and corrections against another's."""
+    """A version that answers callers: its errors, latency and corrections against another's; in place of corrections
+    its hits, where a truth is no complaint but what a user took.
+    """
     errors = share_excess(version.errors, version.requests, other.errors, other.requests, _of(rules.max_error_rate))
     slower = latency_excess(
         version.latency, version.requests, other.latency, other.requests, _of(rules.max_latency_increase)
@@ -90,7 +95,33 @@ def judge_live(version: Figures, other: Figures, rules: Rollout) -> Judgement:
             Reason.MORE_CORRECTIONS,
             f"{version.corrected} of {version.requests} answers were corrected, "
             f"against {other.corrected} of {other.requests}",
-        ),
+        )
+        if version.hits is None and other.hits is None
+        else _judge_hits(version.hits, other.hits, _of(rules.max_correction_increase)),
+    )
+
+
+def hits_missing(hits: Hits | None, other: Hits | None, limit: float) -> Verdict:
+    """Whether users took something of a version's answers more rarely than of another's, by more than the share `limit`
+    of the other's rate.
+
+    The bound of the difference is that of two intervals (Zou and Donner, Statistics in Medicine 27, 2008), which are
+    monitoring's over users, widened from their 90 % to `Z`. Hits are few and come late, so that nothing waits for them:
+    what is not clearly worse is fine.
+    """
+    if hits is None or other is None or other.hits < MIN_BAD:
+        return Verdict.FINE
+    up, down = hits.high - hits.rate, other.rate - other.low
+    bound = other.rate - hits.rate - math.hypot(up, down) * Z / INTERVAL_Z
+    return Verdict.WORSE if bound > limit * other.rate else Verdict.FINE
+
+
+def _judge_hits(hits: Hits | None, other: Hits | None, limit: float) -> Judgement:
+    mine, theirs = hits or Hits(), other or Hits()
+    return Judgement(
+        hits_missing(hits, other, limit),
+        Reason.FEWER_HITS,
+        f"users took something of {mine.hits} of {mine.answers} answers, against {theirs.hits} of {theirs.answers}",
     )
 
 
@@ -105,8 +136,8 @@ def share_excess(bad: int, calls: int, other_bad: int, other_calls: int, limit: 
     share, other = min(bad / calls, 1.0), min(other_bad / other_calls, 1.0) if other_calls > 0 else 0.0
     if share - other <= limit:
         return Verdict.FINE
-    low, _ = wilson(share, calls)
-    high = wilson(other, other_calls)[1] if other_calls > 0 else 0.0
+    low, _ = wilson(share, calls, Z)
+    high = wilson(other, other_calls, Z)[1] if other_calls > 0 else 0.0
     bound = share - other - math.hypot(share - low, high - other)
     return Verdict.WORSE if bad >= MIN_BAD and bound > limit else Verdict.UNCLEAR
 
@@ -135,14 +166,6 @@ def agreement(mean: float, calls: int, least: float) -> Verdict:
     if calls <= 0 or mean >= least:
         return Verdict.FINE
     return Verdict.WORSE if mean + math.sqrt(math.log(100) / (2 * calls)) < least else Verdict.UNCLEAR
-
-
-def wilson(share: float, calls: int, z: float = Z) -> tuple[float, float]:
-    """Wilson's score interval of a share."""
-    centre = share + z * z / (2 * calls)
-    half = z * math.sqrt(share * (1 - share) / calls + z * z / (4 * calls * calls))
-    scale = 1 + z * z / calls
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
 def _quantile(latency: Latency, q: float) -> float:

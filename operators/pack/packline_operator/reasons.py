@@ -64,6 +64,7 @@ class Reason(StrEnum):
     SLOWER = "Slower"
     LESS_AGREEMENT = "LessAgreement"
     MORE_CORRECTIONS = "MoreCorrections"
+    FEWER_HITS = "FewerHits"
     USER_ROLLBACK = "UserRollback"
     ROLLBACK_IMPOSSIBLE = "RollbackImpossible"
     # A decision whose reason is none of these: it was not this loop's.

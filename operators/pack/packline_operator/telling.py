@@ -23,7 +23,7 @@ _WARNINGS = frozenset(
         *(Reason.POOL_MISSING, Reason.POOL_TOO_SMALL, Reason.FLEET_FULL),
         *(Reason.GATE_RUN_FAILED, Reason.GATE_FAILED, Reason.TOO_LITTLE_TRAFFIC, Reason.DIGEST_REJECTED),
         *(Reason.BUNDLE_REFUSED, Reason.BUNDLE_QUARANTINED, Reason.MORE_ERRORS, Reason.SLOWER),
-        *(Reason.LESS_AGREEMENT, Reason.MORE_CORRECTIONS, Reason.ROLLBACK_IMPOSSIBLE),
+        *(Reason.LESS_AGREEMENT, Reason.MORE_CORRECTIONS, Reason.FEWER_HITS, Reason.ROLLBACK_IMPOSSIBLE),
     }
 )
 # What is told when a condition takes it on. What decisions and runs tell is not told twice.

@@ -2,15 +2,15 @@ import math
 
 import pytest
 from packline_core.manifest import Rollout
-from packline_operator.facts import Figures, Latency
+from packline_operator.facts import Figures, Hits, Latency
 from packline_operator.judgement import (
     Verdict,
     agreement,
+    hits_missing,
     judge_live,
     judge_shadow,
     latency_excess,
     share_excess,
-    wilson,
 )
 from packline_operator.reasons import Reason
 
@@ -34,14 +34,6 @@ RULES = Rollout()
 )
 def test_share_excess(bad: int, calls: int, other_bad: int, other_calls: int, verdict: Verdict) -> None:
     assert share_excess(bad, calls, other_bad, other_calls, limit=0.01) is verdict
-
-
-def test_wilson_is_wilsons() -> None:
-    # Newcombe, Statistics in Medicine 17 (1998) 857, table I: 81 of 263 at 95 %.
-    low, high = wilson(81 / 263, 263, z=1.959964)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson(0.0, 10)[0] == 0.0
-    assert wilson(1.0, 10)[1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +84,27 @@ def test_the_worst_is_told_with_its_figures() -> None:
     shadow = judge_shadow(Figures(shadow_requests=300, agreement=0.2), Figures(requests=300), RULES)
     assert (shadow.verdict, shadow.reason) == (Verdict.WORSE, Reason.LESS_AGREEMENT)
     assert judge_shadow(Figures(), Figures(), RULES).verdict is Verdict.FINE
+
+
+@pytest.mark.parametrize(
+    ("hits", "other", "verdict"),
+    [
+        (Hits(1000, 100, 0.10, 0.085, 0.117), Hits(1000, 200, 0.20, 0.180, 0.222), Verdict.WORSE),
+        (Hits(1000, 185, 0.185, 0.166, 0.206), Hits(1000, 200, 0.20, 0.180, 0.222), Verdict.FINE),  # may be chance
+        (Hits(20, 0, 0.0, 0.0, 0.12), Hits(1000, 100, 0.10, 0.085, 0.117), Verdict.FINE),  # so may none of twenty
+        (Hits(1000, 0, 0.0, 0.0, 0.003), Hits(1000, 2, 0.002, 0.001, 0.006), Verdict.FINE),  # nor do two hits prove
+        (Hits(1000, 300, 0.30, 0.277, 0.325), Hits(1000, 200, 0.20, 0.180, 0.222), Verdict.FINE),
+        (None, Hits(1000, 200, 0.20, 0.180, 0.222), Verdict.FINE),
+    ],
+)
+def test_hits_missing(hits: Hits | None, other: Hits, verdict: Verdict) -> None:
+    assert hits_missing(hits, other, limit=0.05) is verdict
+
+
+def test_what_users_took_is_no_complaint() -> None:
+    many, few = Hits(1000, 400, 0.40, 0.375, 0.426), Hits(1000, 100, 0.10, 0.085, 0.117)
+    better = judge_live(Figures(1000, corrected=400, hits=many), Figures(1000, corrected=100, hits=few), RULES)
+    assert better.verdict is Verdict.FINE
+    worse = judge_live(Figures(1000, corrected=100, hits=few), Figures(1000, corrected=400, hits=many), RULES)
+    assert (worse.verdict, worse.reason) == (Verdict.WORSE, Reason.FEWER_HITS)
+    assert "users took something of 100 of 1000 answers, against 400 of 1000" in worse.message

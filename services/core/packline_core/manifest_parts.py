@@ -139,7 +139,9 @@ class Rollout(Part):
     max_latency_increase: Percent = Field("20%", description="Slower than active at p90 by more: rolled back.")
     min_agreement: Percent = Field("50%", description="In shadow, less agreement with active than this: rejected.")
     max_correction_increase: Percent = Field(
-        "5%", description="Larger share of corrected answers than active by this much: rolled back."
+        "5%",
+        description="Larger share of corrected answers than active by this much, or, where users take what is "
+        "recommended, a share of answers taken up that is smaller by this much of active's: rolled back.",
     )
     watch: Duration = Field("30m", description="How long after a promotion a worse version is rolled back by itself.")
 

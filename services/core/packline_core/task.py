@@ -227,6 +227,20 @@ class Questioning(Protocol):
         """Reads a folder or file as what `packline evaluate` asks, with the truths that the answers are held to."""
 
 
+@runtime_checkable
+class Rewarding(Protocol):
+    """What a task is besides, whose truths say what users took, so that versions are compared by what users did."""
+
+    def is_hit(self, answer_json: str, truths_json: Sequence[str]) -> bool:
+        """Whether a user took something of an answer, by all that was told of it, oldest first."""
+
+    def off_policy(self, shown_json: str, other_json: str, truths_json: Sequence[str]) -> tuple[Count, Count]:
+        """What an answer that was shown is worth by what the user took, and what one that nobody saw would have been.
+
+        Over many answers each estimate is sum of values / sum of weights; the task says how it is biased.
+        """
+
+
 class Task(Protocol):
     """A task plug-in."""
 

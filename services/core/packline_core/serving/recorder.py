@@ -21,7 +21,7 @@ from packline.monitoring.v1.monitoring_pb2_grpc import MonitoringServiceStub
 from packline_core.config import MONITORING_APPLICATION
 from packline_core.errors import InvalidInput
 from packline_core.rpc import call_metadata, error_from_call, open_channel
-from packline_core.task import Task
+from packline_core.task import Rewarding, Task
 
 _log = logging.getLogger(__name__)
 _BATCH = 256
@@ -53,6 +53,7 @@ class Entry:
         answer: Makes the answer's JSON; called in the recorder's thread. None for errors.
         shadow_of: For a shadow's: active's prediction.
         other: For a shadow's: makes active's answer.
+        kept: Whether the call's payload is kept: a shadow's answer then is, too, where users' truths tell its worth.
     """
 
     prediction_id: str
@@ -65,6 +66,7 @@ class Entry:
     answer: Callable[[], str] | None = None
     shadow_of: str = ""
     other: Callable[[], str] | None = None
+    kept: bool = False
 
     @property
     def size(self) -> int:
@@ -227,7 +229,7 @@ class Recorder:
             message.signals.update(self._task.signals(answer))
             if entry.other is not None:
                 message.agreement = self._task.agreement(entry.other(), answer)
-            if entry.payload:
+            if entry.payload or (entry.kept and isinstance(self._task, Rewarding)):
                 message.answer_json = answer
         message.payload = entry.payload if isinstance(entry.payload, bytes) else entry.payload()
         return message

@@ -225,8 +225,8 @@ class Replica(HealthServicer):
     def _record(self, entry: Entry, payload: Kept, key: str) -> None:
         if self._recorder is None:
             return
-        if payload and key_share(key, "payload") < self._config.recording.payload_share:
-            entry = replace(entry, payload=payload)
+        if (payload or entry.shadow_of) and key_share(key, "payload") < self._config.recording.payload_share:
+            entry = replace(entry, payload=payload, kept=True)
         self._recorder.put(entry)
 
     def _maybe_shadow(self, answered_by: Slot, work: _Work, prediction_id: str, answer: Callable[[], str]) -> None:
