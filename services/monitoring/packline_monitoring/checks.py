@@ -116,7 +116,7 @@ def _clean(prediction: Prediction, now: datetime) -> Prediction:
         changes["signals"] = dict([item for item in items if _is_signal(*item)][:MAX_SIGNALS])
     if not 0 <= prediction.agreement <= 1:
         changes["agreement"] = min(max(prediction.agreement, 0.0), 1.0) if math.isfinite(prediction.agreement) else 0.0
-    if prediction.answer_json and not prediction.payload:
+    if prediction.answer_json and not prediction.payload and not prediction.shadow:
         changes["answer_json"] = ""
     return replace(prediction, **changes) if changes else prediction
 

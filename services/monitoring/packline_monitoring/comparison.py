@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from packline_core import db
 from packline_core.errors import InvalidInput, NotFound
+from packline_core.task import Rewarding, Task
 from sqlalchemy.engine import Connection
 
 from packline_monitoring.checks import check_digest, check_id, check_pack
-from packline_monitoring.domain import ErrorCase, Prediction
+from packline_monitoring.domain import ErrorCase, Outcome, Prediction
 from packline_monitoring.figures import Comparison, Tally, Window, figures, window
+from packline_monitoring.hits import hit_rates, off_policy
+from packline_monitoring.outcomes import Outcomes, start
 from packline_monitoring.payloads import not_kept
 from packline_monitoring.shared import Shared
 from packline_monitoring.tables import corrections, packs, predictions, tallies
@@ -31,6 +36,7 @@ class Comparisons:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._outcomes = Outcomes()
 
     def compare(self, pack: str, since: datetime | None, versions: Sequence[str]) -> Comparison:
         """Each version's figures from `since` on (None: all time). A version asked for is there even with none."""
@@ -44,11 +50,39 @@ class Comparisons:
         asked = list(dict.fromkeys(versions))
         span = window(max(since or _ALWAYS, _ALWAYS), self._shared.clock(), self._shared.limits.minutes)
         with db.read(self._shared.engine) as connection:
-            total = connection.scalar(sa.select(packs.c.sequence).where(packs.c.name == pack)) or 0
+            row = connection.execute(
+                sa.select(packs.c.sequence, packs.c.task).where(packs.c.name == pack)
+            ).one_or_none()
             sums = _sums(connection, pack, span, asked)
             corrected = _corrected(connection, pack, span.since, asked)
+            outcomes, answers = self._told(connection, pack, row, span, sums)
+        if asked:
+            outcomes = [one for one in outcomes if one.version in asked or one.shadow in asked]
         dropped = sum(tally.count for tally in sums if tally.kind == Kind.DROPPED)
-        return Comparison(figures(sums, corrected, asked), total, dropped)
+        compared = figures(sums, corrected, asked, hit_rates(outcomes, answers), off_policy(outcomes))
+        return Comparison(compared, row.sequence if row else 0, dropped)
+
+    def _told(
+        self, connection: Connection, pack: str, row: Any, span: Window, sums: Sequence[Tally]
+    ) -> tuple[list[Outcome], Counter[str]]:
+        """What users did, and each version's answers in the same time; nothing where the task's truths do not tell."""
+        answers: Counter[str] = Counter()
+        task = self._task(row.task) if row and row.task and row.sequence else None
+        if not isinstance(task, Rewarding):
+            return [], answers
+        since = start(connection, pack, span.since, row.sequence)
+        if since > span.since:
+            sums = _sums(connection, pack, window(since, self._shared.clock(), self._shared.limits.minutes), ())
+        for tally in sums:
+            if tally.kind == Kind.KEPT:
+                answers[tally.model_version] += tally.count
+        return self._outcomes.read(connection, task, pack, since), answers
+
+    def _task(self, name: str) -> Task | None:
+        try:
+            return self._shared.tasks(name)
+        except NotFound:  # uninstalled since: all other figures stand
+            return None
 
     def error_cases(self, pack: str, after: int, limit: int) -> list[ErrorCase]:
         """Corrections after a sequence, in order; at most 1000, which is also what a limit of 0 means, and fewer where
@@ -119,7 +153,9 @@ def _sums(connection: Connection, pack: str, span: Window, asked: Sequence[str])
     """The window's sums: a part-minute from predictions, up to the full hour from minutes, the rest from hours."""
     at, start = predictions.c.at, tallies.c.start
     names = ("prediction_id", "model_version", "at", "latency", "code", "signals", "shadow_of", "agreement")
-    rows = sa.select(*(predictions.c[name] for name in names)).where(
+    # Of an answer only whether there is one.
+    kept = sa.func.substr(predictions.c.answer_json, 1, 1).label("answer_json")
+    rows = sa.select(*(predictions.c[name] for name in names), kept).where(
         predictions.c.pack == pack, at >= span.since, at < span.minutes
     )
     minutes, hours = int(span.minutes.timestamp()), int(span.hours.timestamp())

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from packline_core import db
 from packline_core.bundle import bytes_digest
 from packline_core.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
-from packline_core.task import Task
+from packline_core.task import Example, Task
 from sqlalchemy.engine import Connection
 
 from packline_monitoring.checks import check_correction
@@ -53,7 +53,7 @@ class Corrections:
                 stack.enter_context(self._shared.payloads.arriving([(correction.pack, digest)]))
                 await self._shared.threads.run(lambda: self._shared.payloads.put(correction.pack, payload))
             now = self._shared.clock()
-            corrected = await self._shared.writer.write(lambda c: keep(c, correction, digest, example.key, now))
+            corrected = await self._shared.writer.write(lambda c: keep(c, correction, digest, example, now))
         if corrected.created:
             self._shared.meter.count(CORRECTIONS, {"pack": correction.pack})
         return corrected
@@ -93,7 +93,7 @@ class Corrections:
             return _prediction(connection, pack, prediction_id)
 
 
-def keep(connection: Connection, correction: Correction, digest: str, example_key: str, now: datetime) -> Corrected:
+def keep(connection: Connection, correction: Correction, digest: str, example: Example, now: datetime) -> Corrected:
     """Writes one correction, with all that may have changed since it was checked looked at again."""
     if known := repeated(connection, correction):
         return known
@@ -115,7 +115,7 @@ def keep(connection: Connection, correction: Correction, digest: str, example_ke
         raise _payload_not_kept(correction)
     replaces = connection.execute(
         sa.select(corrections.c.correction_id, corrections.c.truth_json)
-        .where(corrections.c.pack == pack, corrections.c.example_key == example_key)
+        .where(corrections.c.pack == pack, corrections.c.example_key == example.key)
         .order_by(corrections.c.sequence.desc())
         .limit(1)
     ).one_or_none()
@@ -128,7 +128,8 @@ def keep(connection: Connection, correction: Correction, digest: str, example_ke
         "page": correction.page,
         "truth_json": correction.truth_json,
         "payload_digest": digest,
-        "example_key": example_key,
+        "example_key": example.key,
+        "example_group": example.group,
         "corrected_at": now,
     }
     connection.execute(sa.insert(corrections).values(values))
@@ -167,7 +168,7 @@ def next_sequence(connection: Connection, pack: str) -> int:
     return int(connection.execute(statement.returning(packs.c.sequence)).scalar_one())
 
 
-def _example(task: Task, correction: Correction, payload: bytes) -> Any:
+def _example(task: Task, correction: Correction, payload: bytes) -> Example:
     try:
         return task.example(payload, correction.page, correction.truth_json, f"correction {correction.correction_id}")
     except InvalidInput as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from packline_core.task import Count
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -24,7 +26,7 @@ class Prediction:
         shadow_of: Active's prediction, where the candidate read a copy of its request.
         agreement: With active's answer, 0 to 1; means nothing unless the shadow answered.
         payload: What was sent; empty where it is not kept.
-        answer_json: The answer in the task's JSON; empty where the payload is.
+        answer_json: The answer in the task's JSON; empty where the payload is, but for a shadow's.
     """
 
     prediction_id: str
@@ -122,6 +124,30 @@ class PackFacts:
 
     task: str
     retention: timedelta
+
+
+NOTHING = Count(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a user did with one answer.
+
+    Attributes:
+        version: Who answered.
+        group: The user, as far as the task knows.
+        hit: Whether something of the answer was taken.
+        shadow: Who read the call in shadow; empty where nobody did.
+        shown: What the answer is worth beside the shadow's.
+        other: What the shadow's would have been.
+    """
+
+    version: str
+    group: str
+    hit: bool
+    shadow: str = ""
+    shown: Count = NOTHING
+    other: Count = NOTHING
 
 
 class SlotState(IntEnum):

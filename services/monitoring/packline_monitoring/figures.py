@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from packline_monitoring.histogram import quantile
+from packline_monitoring.hits import HitRate, OffPolicy
 from packline_monitoring.tallies import HOUR, MINUTE, Amount, Kind
 
 CODE_NAMES = (
@@ -54,6 +55,8 @@ class VersionFigures:
     signals: Mapping[str, float] | None = None
     corrected: int = 0
     codes: Mapping[str, int] | None = None
+    hits: HitRate | None = None
+    off_policy: OffPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,23 @@ def window(since: datetime, now: datetime, exact: timedelta) -> Window:
     return Window(since, _ceil(since, MINUTE), _ceil(since, HOUR))
 
 
-def figures(tallies: Iterable[Tally], corrected: Mapping[str, int], asked: Sequence[str]) -> list[VersionFigures]:
+def figures(
+    tallies: Iterable[Tally],
+    corrected: Mapping[str, int],
+    asked: Sequence[str],
+    hits: Mapping[str, HitRate],
+    off_policy: Mapping[str, OffPolicy],
+) -> list[VersionFigures]:
     """Each version's figures, in the order asked for, or v2 before v10."""
     of: dict[str, list[Tally]] = {name: [] for name in (*asked, *corrected)}
     for tally in tallies:
         if tally.model_version:
             of.setdefault(tally.model_version, []).append(tally)
     names = list(dict.fromkeys(asked)) or sorted(of, key=lambda name: (len(name), name))
-    return [_figures(name, of[name], corrected.get(name, 0)) for name in names]
+    return [
+        replace(_figures(name, of[name], corrected.get(name, 0)), hits=hits.get(name), off_policy=off_policy.get(name))
+        for name in names
+    ]
 
 
 def _figures(version: str, tallies: Sequence[Tally], corrected: int) -> VersionFigures:

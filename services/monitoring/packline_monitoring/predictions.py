@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -28,12 +29,12 @@ def insert(
 ) -> list[Prediction]:
     """Inserts predictions, each with its payload's digest, and returns those that are new and wanted."""
     know_packs(connection, {p.pack for p, _ in batch} | {key.pack for key in dropped})
-    wanted = _wanted(connection, batch)
+    wanted = _beside(connection, _wanted(connection, batch))
     if wanted:
         # ON CONFLICT is not reached while one process writes; it keeps a second one from failing the batch.
         statement = insert_into(connection, predictions).on_conflict_do_nothing()
         connection.execute(statement, [_row(p, digest) for p, digest in wanted])
-    recorded = [p for p, _ in wanted]
+    recorded = [p if digest else replace(p, answer_json="") for p, digest in wanted]
     add(connection, fold(recorded))
     add(connection, dropped)
     return recorded
@@ -103,6 +104,26 @@ def _wanted(
             and (forgotten is None or p.at > forgotten)
         ]
     return wanted
+
+
+def _beside(connection: Connection, wanted: list[tuple[Prediction, str | None]]) -> list[tuple[Prediction, str | None]]:
+    """Gives a shadow's answer the payload of the call that it read, so that the two are kept and removed together."""
+    shadows = [p for p, digest in wanted if p.shadow and p.answer_json and not digest]
+    if not shadows:
+        return wanted
+    digests = {(p.pack, p.prediction_id): digest for p, digest in wanted}
+    elsewhere: dict[str, list[str]] = {}
+    for p in shadows:
+        if (p.pack, p.shadow_of) not in digests:
+            elsewhere.setdefault(p.pack, []).append(p.shadow_of)
+    for pack, names in elsewhere.items():
+        for start in range(0, len(names), _CHUNK):
+            query = sa.select(predictions.c.prediction_id, predictions.c.payload_digest).where(
+                predictions.c.pack == pack, predictions.c.prediction_id.in_(names[start : start + _CHUNK])
+            )
+            digests |= {(pack, row.prediction_id): row.payload_digest for row in connection.execute(query)}
+    of_call = {(p.pack, p.prediction_id): digests.get((p.pack, p.shadow_of)) for p in shadows}
+    return [(p, digest or of_call.get((p.pack, p.prediction_id))) for p, digest in wanted]
 
 
 def _known(connection: Connection, pack: str, prediction_ids: Sequence[str]) -> set[str]:

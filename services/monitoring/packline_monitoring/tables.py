@@ -115,6 +115,8 @@ corrections = sa.Table(
     sa.Column("payload_digest", sa.Text, nullable=False),
     # Under which training keeps the example that it makes of this.
     sa.Column("example_key", sa.Text, nullable=False),
+    # Whose it is: what is resampled as a whole for an interval. Null in rows of before.
+    sa.Column("example_group", sa.Text),
     sa.Column("corrected_at", Micros, nullable=False),
     sa.UniqueConstraint("pack", "correction_id"),
 )

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     LATENCY = "latency"
     SIGNAL = "signal"
     AGREEMENT = "agreement"
+    # Answers that callers got and that are kept: what a hit rate is a share of, also once retention has removed them.
+    KEPT = "kept"
     DROPPED = "dropped"
 
 
@@ -62,6 +64,7 @@ class _Minute:
     bins: dict[int, Amount] = field(default_factory=lambda: defaultdict(Amount))
     signals: dict[str, Amount] = field(default_factory=lambda: defaultdict(Amount))
     agreement: Amount = field(default_factory=Amount)
+    kept: int = 0
 
     def sums(self) -> Iterator[tuple[Kind, str, Amount]]:
         yield from ((Kind.CODE, str(code), Amount(count)) for code, count in self.codes.items())
@@ -69,6 +72,8 @@ class _Minute:
         yield from ((Kind.SIGNAL, name, amount) for name, amount in self.signals.items())
         if self.agreement.count:
             yield Kind.AGREEMENT, "", self.agreement
+        if self.kept:
+            yield Kind.KEPT, "", Amount(self.kept)
 
 
 def fold(predictions: Iterable[Prediction]) -> dict[Key, Amount]:
@@ -82,6 +87,8 @@ def fold(predictions: Iterable[Prediction]) -> dict[Key, Amount]:
             minute.bins[bin_of(p.latency)].add(p.latency)
             if p.shadow:
                 minute.agreement.add(p.agreement)
+            elif p.answer_json:
+                minute.kept += 1
         for name, value in p.signals.items():
             minute.signals[name].add(value)
     return _with_hours(

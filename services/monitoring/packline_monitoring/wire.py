@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from packline.monitoring.v1 import monitoring_pb2 as pb
 from packline_core.errors import InvalidInput
+from packline_core.stats import Interval
 
 from packline_monitoring import domain
 from packline_monitoring.figures import Comparison, Quantiles, VersionFigures
@@ -120,7 +121,17 @@ def _from_figures(figures: VersionFigures) -> pb.VersionFigures:
         message.latency.CopyFrom(_from_quantiles(figures.latency))
     if figures.shadow_latency:
         message.shadow_latency.CopyFrom(_from_quantiles(figures.shadow_latency))
+    if hits := figures.hits:
+        rate = _from_interval(hits.rate)
+        message.hits.CopyFrom(pb.HitRate(answers=hits.answers, told=hits.told, hits=hits.hits, rate=rate))
+    if off := figures.off_policy:
+        difference = _from_interval(off.difference)
+        message.off_policy.CopyFrom(pb.OffPolicy(calls=off.calls, shown=off.shown, own=off.own, difference=difference))
     return message
+
+
+def _from_interval(interval: Interval) -> pb.Interval:
+    return pb.Interval(value=interval.value, low=interval.low, high=interval.high)
 
 
 def _from_quantiles(quantiles: Quantiles) -> pb.Quantiles:

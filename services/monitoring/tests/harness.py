@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from packline_core.channels import channel_options
 from packline_core.errors import InvalidInput, NotFound
 from packline_core.rpc import Call, rpc
 from packline_core.store import ObjectStore
-from packline_core.task import Example, Task
+from packline_core.task import Count, Example, Task
 from packline_monitoring.config import Limits
 from packline_monitoring.engine import Monitoring
 from packline_monitoring.meter import PrometheusMeter
@@ -66,10 +66,28 @@ class Words:
         return Example(key, payload, truth_json, key, source)
 
 
+class Shop:
+    """A task whose answers are lists of items, whose truths are lists of items taken, whose payload is the user."""
+
+    def example(self, payload: bytes, page: int, truth_json: str, source: str) -> Example:
+        return Example(bytes_digest(payload), payload, truth_json, payload.decode(), source)
+
+    def is_hit(self, answer_json: str, truths_json: Sequence[str]) -> bool:
+        return any(item in truth for item in json.loads(answer_json) for truth in map(json.loads, truths_json))
+
+    def off_policy(self, shown_json: str, other_json: str, truths_json: Sequence[str]) -> tuple[Count, Count]:
+        taken = [item for truth in truths_json for item in json.loads(truth)]
+        shown, other = (
+            sum(1 / (1 + items.index(item)) for item in taken if item in items)
+            for items in map(json.loads, (shown_json, other_json))
+        )
+        return Count(shown, 1.0), Count(other, 1.0)
+
+
 def find_task(name: str) -> Task:
-    if name != "words":
+    if name not in {"words", "shop"}:
         raise NotFound(f"no task {name!r} is installed", reason="UNKNOWN_TASK")
-    return cast(Task, Words())
+    return cast(Task, Words() if name == "words" else Shop())
 
 
 @dataclass
