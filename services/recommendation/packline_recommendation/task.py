@@ -7,7 +7,7 @@ operator, the command line) needs none of their libraries.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ from packline_core.runtime import Runtime
 from packline_core.task import (
     BadRow,
     Base,
+    Count,
     Example,
     Examples,
     ExampleScore,
@@ -31,10 +32,10 @@ from packline_core.task import (
 
 from packline_recommendation.asking import Answer, Basis, answer_json, ask_of, read_answer
 from packline_recommendation.config import RecommendationSpec
-from packline_recommendation.events import REFUSALS
 from packline_recommendation.examples import History, history_example, read_query, read_truth
 from packline_recommendation.examples import truth_json as events_json
 from packline_recommendation.metrics import METRICS, agreement, score_items
+from packline_recommendation.rewards import is_refused, is_wanted, off_policy, taken
 
 if TYPE_CHECKING:
     from packline_recommendation.engine import RecommendationPredictor
@@ -114,12 +115,14 @@ class RecommendationTask:
         if not truth:
             raise InvalidInput("truth_json: names no event", reason="INVALID_TRUTH", field="truth_json")
         # A truth that names no time came after the answer that it is of.
-        wanted = [e if e.time else e._replace(time=query.now) for e in truth if e.event not in REFUSALS]
-        if not wanted and query.user:
-            return history_example(History(query.user, (), hidden=[event.item for event in truth]), source)
+        wanted = [e if e.time else e._replace(time=query.now) for e in truth if is_wanted(e)]
+        refused = [event.item for event in truth if is_refused(event)]
+        if not wanted and refused and query.user:
+            return history_example(History(query.user, (), hidden=refused), source)
         if not wanted:
             raise InvalidInput(
-                "truth_json: names only what was refused, by nobody in particular; there is nothing to learn from it",
+                "truth_json: names only what was given back, or refused by nobody in particular; there is nothing to "
+                "learn from it",
                 reason="NOTHING_WANTED",
                 field="truth_json",
             )
@@ -164,6 +167,18 @@ class RecommendationTask:
         _, results = read_answer(answer_json)
         taken = [event.item for event in read_truth(example.truth)]
         return ExampleScore(example.key, example.group, score_items([item for item, _ in results], taken))
+
+    def is_hit(self, answer_json: str, truths_json: Sequence[str]) -> bool:
+        """Whether the user clicked, liked, put into the cart or ordered something of an answer."""
+        _, results = read_answer(answer_json)
+        return not taken(truths_json).isdisjoint(item for item, _ in results)
+
+    def off_policy(self, shown_json: str, other_json: str, truths_json: Sequence[str]) -> tuple[Count, Count]:
+        """Items taken per item looked at, of an answer that was shown and of one that nobody saw: an estimate limited
+        to items that both have, explained with its bias in `rewards.off_policy`.
+        """
+        shown, other = ([item for item, _ in read_answer(text)[1]] for text in (shown_json, other_json))
+        return off_policy(shown, other, taken(truths_json))
 
     def signals(self, answer_json: str) -> Mapping[str, float]:
         """Whether it went by a user's own history, how many results there are, and how far the first is ahead."""
