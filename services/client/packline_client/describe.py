@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from packline_client.monitoring import VersionFigures
 from packline_client.packview import PackView
 from packline_client.training_types import Decision, GateSlice, PackState, Run, Version
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What training knows of a Pack; the newest of each first."""
+    """What training knows of a Pack, the newest of each first, and each version's figures in all time."""
 
     state: PackState | None
     versions: Sequence[Version]
     runs: Sequence[Run]
     decisions: Sequence[Decision]
+    figures: Sequence[VersionFigures] = ()
 
 
 def sentences(
@@ -70,6 +72,10 @@ def _learned(registry: Registry, now: datetime) -> Iterator[str]:
         progress = "" if run.state.ended else f", {run.percent:.0f}% ({run.stage})"
         when = run.ended_at or run.started_at or run.created_at
         yield f"Last run {run.run_id} ({run.kind}, {_ago(when, now)}): {run.state}{progress}. {run.message}".rstrip()
+    if told := [line for figures in registry.figures for line in _taken(figures)]:
+        yield ""
+        yield "What users did with its answers:"
+        yield from told
     if registry.decisions:
         yield ""
         yield "Last decisions:"
@@ -78,6 +84,23 @@ def _learned(registry: Registry, now: datetime) -> Iterator[str]:
             weight = f" to {decision.weight}%" if decision.weight else ""
             words = decision.message or decision.reason
             yield f"  {_ago(decision.at, now)}: {what} {decision.version}{weight}. {words}"
+
+
+def _taken(figures: VersionFigures) -> Iterator[str]:
+    hits, off = figures.hits, figures.off_policy
+    if hits and hits.rate:
+        rate = hits.rate
+        yield (
+            f"  {figures.model_version}: they took something of {hits.hits} of {hits.answers}, {rate.value:.1%} "
+            f"(90% interval {rate.low:.1%} to {rate.high:.1%})"
+        )
+    if off and off.difference and off.shown:
+        gain = off.difference
+        value, low, high = (part / off.shown for part in (gain.value, gain.low, gain.high))
+        yield (
+            f"  {figures.model_version} in shadow, which nobody saw: worth {value:+.0%} against what was shown, "
+            f"estimated from {off.calls} calls (90% interval {low:+.0%} to {high:+.0%})"
+        )
 
 
 def _figures(part: GateSlice) -> str:

@@ -65,6 +65,39 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class HitRate:
+    """How often users took something of a version's answers: `rate` is `hits` / `answers`; of `told` answers users told
+    anything.
+    """
+
+    answers: int
+    told: int
+    hits: int
+    rate: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class OffPolicy:
+    """An estimate of what a version that nobody saw is worth, on calls that it read in shadow; `difference` is `own`
+    less `shown`.
+    """
+
+    calls: int
+    shown: float
+    own: float
+    difference: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
 class VersionFigures:
     """One version in one window of time; explained in `monitoring.proto`."""
 
@@ -79,6 +112,8 @@ class VersionFigures:
     signals: Mapping[str, float]
     corrected: int
     codes: Mapping[str, int]
+    hits: HitRate | None = None
+    off_policy: OffPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,18 @@ from google.protobuf.descriptor import EnumDescriptor
 from packline.monitoring.v1 import monitoring_pb2
 from packline.training.v1 import training_pb2 as pb
 from packline_client.convert import from_proto
-from packline_client.monitoring import Comparison, Corrected, Erased, ErrorCase, Replica, SlotState, VersionFigures
+from packline_client.monitoring import (
+    Comparison,
+    Corrected,
+    Erased,
+    ErrorCase,
+    HitRate,
+    Interval,
+    OffPolicy,
+    Replica,
+    SlotState,
+    VersionFigures,
+)
 from packline_client.training_types import (
     DatasetVersion,
     Decision,
@@ -93,6 +104,9 @@ def test_the_sdk_knows_every_value_and_field_of_the_protos() -> None:
         (Comparison, monitoring_pb2.CompareVersionsResponse),
         (Replica, monitoring_pb2.Replica),
         (VersionFigures, monitoring_pb2.VersionFigures),
+        (Interval, monitoring_pb2.Interval),
+        (HitRate, monitoring_pb2.HitRate),
+        (OffPolicy, monitoring_pb2.OffPolicy),
         (ErrorCase, monitoring_pb2.ErrorCase),
         (Corrected, monitoring_pb2.CorrectResponse),
         (Erased, monitoring_pb2.ErasePredictionResponse),

@@ -114,3 +114,21 @@ def test_figures_of_active_candidate_and_an_earlier_version() -> None:
     assert (candidate.version, candidate.phase, candidate.traffic, candidate.ready) == ("v3", "shadow", 0, 0)
     assert (candidate.errors, candidate.p50, candidate.per_second) == (0.1, timedelta(milliseconds=70), 0.0)
     assert (earlier.version, earlier.role, earlier.per_second) == ("v1", "earlier", 0.1)
+
+
+def test_what_users_took_is_told_with_its_interval() -> None:
+    comparison = monitoring_pb2.CompareVersionsResponse()
+    active = comparison.versions.add(model_version="v1", requests=320)
+    active.hits.CopyFrom(monitoring_pb2.HitRate(answers=320, told=60, hits=40))
+    active.hits.rate.CopyFrom(monitoring_pb2.Interval(value=0.125, low=0.101, high=0.15))
+    shadow = comparison.versions.add(model_version="v2", shadow_requests=60)
+    shadow.off_policy.CopyFrom(monitoring_pb2.OffPolicy(calls=57, shown=0.2, own=0.23))
+    shadow.off_policy.difference.CopyFrom(monitoring_pb2.Interval(value=0.03, low=-0.01, high=0.07))
+    figures = from_proto(Comparison, comparison).versions
+    told = list(sentences(view(), Registry(None, [], [], [], figures), [], NOW))
+    assert told[-3:] == [
+        "What users did with its answers:",
+        "  v1: they took something of 40 of 320, 12.5% (90% interval 10.1% to 15.0%)",
+        "  v2 in shadow, which nobody saw: worth +15% against what was shown, estimated from 57 calls "
+        "(90% interval -5% to +35%)",
+    ]

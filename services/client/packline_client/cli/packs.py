@@ -180,6 +180,7 @@ def _registry(name: str) -> Registry | None:
                 training.versions(name, 20),
                 training.runs(name, 5),
                 training.decisions(name, 5),
+                client.monitoring.compare(name).versions,
             )
         except (Unavailable, NotFound):
             return None

@@ -27,6 +27,7 @@ from packline_client.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from packline_client.monitoring import VersionFigures
     from packline_client.training_types import DatasetVersion, Run, Version
 
 VersionOption = Annotated[str, typer.Option(help="A version such as v3.", metavar="vN")]
@@ -149,14 +150,21 @@ def history(
         runs = client.training.runs(name, limit)
         datasets = client.training.datasets(name, limit)
         decisions = client.training.decisions(name, limit)
+        figures = client.monitoring.compare(name, versions=[version.version for version in versions[:100]]).versions
     if output is Output.JSON:
-        print_json({"versions": versions, "runs": runs, "datasets": datasets, "decisions": decisions})
+        every = {"versions": versions, "figures": figures}
+        print_json({**every, "runs": runs, "datasets": datasets, "decisions": decisions})
         return
     now = datetime.now(UTC)
+    hits = {one.model_version: _hit_rate(one) for one in figures if one.hits}
     _section(
         "versions",
-        ("VERSION", "STATE", "ORIGIN", "AGE", "GATE", "WHY"),
-        [(v.version, v.state, v.run_id or v.origin, age(v.created_at, now), *_judged(v)) for v in versions],
+        ("VERSION", "STATE", "ORIGIN", "AGE", "GATE", "WHY", *(["HITS"] if hits else [])),
+        [
+            (v.version, v.state, v.run_id or v.origin, age(v.created_at, now), *_judged(v))
+            + ((hits.get(v.version, ""),) if hits else ())
+            for v in versions
+        ],
     )
     _section(
         "runs",
@@ -181,6 +189,12 @@ def _section(what: str, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
     else:
         typer.echo(f"no {what} yet")
     typer.echo()
+
+
+def _hit_rate(figures: VersionFigures) -> str:
+    """How often users took something of its answers, for tasks that are told so."""
+    rate = figures.hits.rate if figures.hits else None
+    return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})" if rate else ""
 
 
 def _judged(version: Version) -> tuple[str, str]:
