@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,13 +32,20 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     return {name: write_bundle(folder / name, offset=offset) for name, offset in OFFSETS.items()}
 
 
-@pytest.fixture
-def pack(fleet: RunningFleet, bundles: dict[str, Bundle], request: Any) -> Iterator[str]:
-    """A Pack of the test's own with two replicas and v1."""
-    name = f"swap-{abs(hash(request.node.name)) % 10**6}"
+@pytest.fixture(scope="module")
+def swapped(fleet: RunningFleet, bundles: dict[str, Bundle]) -> Iterator[str]:
+    name = "swapped"
     fleet.put(echo_pack(name, bundles["v1"], replicas=2, recording=True))
     yield name
     fleet.remove(name, wait=False)
+
+
+@pytest.fixture
+def pack(fleet: RunningFleet, swapped: str, bundles: dict[str, Bundle]) -> str:
+    """A Pack with two replicas that serve v1 and have no candidate."""
+    fleet.change(swapped, active=version_of(bundles["v1"]), candidate=None, wait=True)
+    wait_until(lambda: all_ready(fleet, swapped, active=bundles["v1"]))
+    return swapped
 
 
 def replicas(fleet: RunningFleet, pack: str) -> list[Replica]:

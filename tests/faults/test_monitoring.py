@@ -17,7 +17,7 @@ from packline.monitoring.v1 import monitoring_pb2_grpc
 from packline_core.config import MONITORING_APPLICATION
 from packline_core.errors import InvalidInput, Unavailable
 from packline_core.rpc import error_from_call, open_channel
-from packline_echo.fleet import RunningFleet, running_fleet
+from packline_echo.fleet import RunningFleet
 
 from services.monitoring.tests.harness import PACK, prediction
 from services.monitoring.tests.test_faults import fresh
@@ -26,15 +26,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
-    with running_fleet(tmp_path_factory.mktemp("home"), services=(MONITORING_APPLICATION,)) as fleet:
-        fleet.put()
-        yield fleet
+def served(fleet: RunningFleet) -> RunningFleet:
+    fleet.put()
+    return fleet
 
 
 @pytest.fixture
-def channel(fleet: RunningFleet) -> Iterator[grpc.Channel]:
-    with open_channel(fleet.settings.address, MONITORING_APPLICATION, retries=True) as channel:
+def channel(served: RunningFleet) -> Iterator[grpc.Channel]:
+    with open_channel(served.settings.address, MONITORING_APPLICATION, retries=True) as channel:
         yield channel
 
 
@@ -81,6 +80,7 @@ def test_prometheus_finds_its_counts_at_the_nodes_port(fleet: RunningFleet, chan
     assert "ray_packline_prediction_latency_seconds_bucket" in page
 
 
+@pytest.mark.slow
 def test_killed_it_comes_back_with_all_that_it_acknowledged(fleet: RunningFleet, channel: grpc.Channel) -> None:
     stub = monitoring_pb2_grpc.MonitoringServiceStub(channel)
     before = requests(channel)
