@@ -132,7 +132,7 @@ class RecommendationServicer(Replica):
 
     async def _recommend(self, call: Call, pack: str, request: pb.RecommendRequest) -> Prediction:
         self._check_pack(pack)
-        recorded = await self._recent(request.user)
+        recorded = await self._recent(wire.checked_id(request.user, "user", empty=True))
         ask = wire.to_ask(request, recorded, time.time(), repeats=self._repeats, view=self._view)
         return await self.predict(call, pack=pack, payload=ask, record=partial(self._payload, ask))
 

@@ -5,29 +5,40 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc
 from packline.recommendation.v1 import recommendation_pb2, recommendation_pb2_grpc
-from packline_core.config import load_settings
+from packline_core.bundle import Bundle
+from packline_core.config import Settings, load_settings
 from packline_core.serving.config import Limits, Recording, ServingConfig, Version
 from packline_recommendation.layout import KnownUser
 from packline_recommendation.servicer import RecommendationServicer
 
 from services.recommendation.tests.bundles import DAY, NOW, circle, write_bundle
+from tests.backends.fixtures import BACKENDS, open_backend
 from tests.fuzz import fuzz
 
 PACK = "shop"
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a replica that serves in a thread's event loop."""
+@pytest.fixture(scope="module", params=BACKENDS)
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("home")
     users = [KnownUser("shop", [5], [NOW - DAY], [1.0])]
     bundle = write_bundle(tmp_path_factory.mktemp("bundle"), vectors=circle(20), users=users)
-    settings = load_settings({"PACKLINE_HOME": str(tmp_path_factory.mktemp("home"))})
+    with open_backend(request, request.param, home) as backend:
+        settings = load_settings({"PACKLINE_HOME": str(home), "PACKLINE_STATE_DATABASE": backend.database})
+        with serving(settings, bundle) as address:
+            yield address
+
+
+@contextmanager
+def serving(settings: Settings, bundle: Bundle) -> Iterator[str]:
+    """The address of a replica that serves in a thread's event loop."""
     started, stop, port = threading.Event(), threading.Event(), [0]
 
     async def serve() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from packline_recommendation.servicer import RecommendationServicer
 from packline_recommendation.task import RecommendationTask
 
 from services.recommendation.tests.bundles import DAY, NOW, circle, write_bundle
+from tests.backends.fixtures import BACKENDS, Backend, open_backend
 
 PACK = "shop"
 Stub = recommendation_pb2_grpc.RecommendationServiceStub
@@ -73,9 +74,17 @@ def popular(tmp_path_factory: pytest.TempPathFactory) -> Version:
     return Version("v1", verify(folder).digest, folder.as_uri())
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load_settings({"PACKLINE_HOME": str(tmp_path_factory.mktemp("home"))})
+@pytest.fixture(scope="module", params=BACKENDS)
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    home = tmp_path_factory.mktemp("home")
+    with open_backend(request, request.param, home) as backend:
+        yield load_settings({"PACKLINE_HOME": str(home), "PACKLINE_STATE_DATABASE": backend.database})
+
+
+@pytest.fixture
+def own(backend: Backend, tmp_path: Path) -> Settings:
+    """An installation of the test's own."""
+    return load_settings({"PACKLINE_HOME": str(tmp_path), "PACKLINE_STATE_DATABASE": backend.database})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -198,14 +207,15 @@ async def test_bad_questions_are_refused_in_words(stub: Stub) -> None:
     empty = pb.RecommendRequest(pack=PACK, user="anna", filters=[pb.Filter(attribute="line")])
     assert (await refused(stub.Recommend(empty))).reason == "EMPTY_FILTER"
     assert (await refused(stub.Recommend(pb.RecommendRequest(pack="other")))).reason == "UNKNOWN_PACK"
+    zero = await refused(stub.Recommend(pb.RecommendRequest(pack=PACK, user="an\0na")))
+    assert isinstance(zero, InvalidInput) and zero.field == "user"
     many = await stub.Recommend(pb.RecommendRequest(pack=PACK, user="anna", k=1_000_000))
     items = {result.item for result in many.results}
     assert {f"i{number}" for number in range(20)} - items == {"i5"} and "k was reduced from 1000000" in many.notes[0]
 
 
-async def test_a_new_pack_recommends_what_it_is_told_of(tmp_path: Path, popular: Version) -> None:
-    settings = load_settings({"PACKLINE_HOME": str(tmp_path)})
-    async with Service(settings, popular) as stub:
+async def test_a_new_pack_recommends_what_it_is_told_of(own: Settings, popular: Version) -> None:
+    async with Service(own, popular) as stub:
         answer = await stub.Recommend(pb.RecommendRequest(pack=PACK, user="first"))
         assert not answer.results and answer.basis == pb.BASIS_POPULAR and answer.model_version == "v1"
         await stub.ImportItems(pb.ImportItemsRequest(pack=PACK, items=[pb.Item(item=f"p{n}") for n in range(5)]))
@@ -222,13 +232,12 @@ async def test_a_new_pack_recommends_what_it_is_told_of(tmp_path: Path, popular:
         there = await stub.Recommend(pb.RecommendRequest(pack=PACK, user="first", context=korea, k=1))
         assert there.results[0].item == "p3" and there.basis == pb.BASIS_POPULAR_IN_CONTEXT
     # What was acknowledged is there for the next replica.
-    async with Service(settings, popular) as stub:
+    async with Service(own, popular) as stub:
         assert await recommend(stub, "first", k=2) == ["p4", "p3"]
 
 
-async def test_replicas_share_what_they_are_told(tmp_path: Path, trained: Version) -> None:
-    settings = load_settings({"PACKLINE_HOME": str(tmp_path)})
-    async with Service(settings, trained) as one, Service(settings, trained) as other:
+async def test_replicas_share_what_they_are_told(own: Settings, trained: Version) -> None:
+    async with Service(own, trained) as one, Service(own, trained) as other:
         await one.RecordEvents(pb.RecordEventsRequest(pack=PACK, events=[event("e", "shared", "i12")]))
         assert set(await recommend(other, "shared", k=2)) == {"i11", "i13"}
         again = await other.RecordEvents(pb.RecordEventsRequest(pack=PACK, events=[event("e", "shared", "i12")]))
