@@ -109,6 +109,16 @@ class ImportResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """One of the things that a training tried; `error` says why it made nothing."""
+
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    took: timedelta
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run; `percent` is 0 to 100, `message` its outcome in a sentence."""
 
@@ -128,6 +138,7 @@ class Run:
     dataset_digest: str
     version: str
     attempts: int
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

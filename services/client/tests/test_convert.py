@@ -30,6 +30,7 @@ from packline_client.training_types import (
     Phase,
     Run,
     RunState,
+    Trial,
     Version,
     VersionState,
 )
@@ -96,6 +97,7 @@ def test_the_sdk_knows_every_value_and_field_of_the_protos() -> None:
         assert {str(value) for value in ours} == {v.name.removeprefix(prefix).lower() for v in theirs.values}  # type: ignore[attr-defined]
     for kind, message in (
         (Run, pb.Run),
+        (Trial, pb.Trial),
         (Version, pb.Version),
         (PackState, pb.PackState),
         (Decision, pb.Decision),

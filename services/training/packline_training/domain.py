@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from packline_core.errors import NotFound
 
@@ -201,7 +202,9 @@ class DatasetVersion:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `eta` is in seconds from now; `metrics` are the newest known."""
+    """One run. `eta` is in seconds from now; `metrics` are the newest known; `trials` are what it tried, best first,
+    each as its `parameters`, `metrics`, `seconds` and `error`.
+    """
 
     pack: str
     run_id: str
@@ -216,6 +219,7 @@ class Run:
     stage: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    trials: Sequence[Mapping[str, Any]] = ()
     message: str = ""
     dataset_digest: str = ""
     version: str = ""

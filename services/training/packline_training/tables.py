@@ -125,6 +125,7 @@ runs = sa.Table(
     sa.Column("stage", sa.Text, nullable=False),
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("trials", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("dataset_digest", sa.String(80), nullable=False),
     sa.Column("version", sa.String(16), nullable=False),

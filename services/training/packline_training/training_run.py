@@ -18,7 +18,7 @@ from packline_training.imports import import_state
 from packline_training.registry import NewVersion
 from packline_training.search import Budget, Means, Search, best_first
 from packline_training.sources import take_in_source
-from packline_training.trial import TrialOrder
+from packline_training.trial import TrialOrder, TrialResult
 from packline_training.worker import run_apart
 
 _FEWEST = 2
@@ -51,6 +51,8 @@ def train(conduct: Conduct, resources: Mapping[str, float]) -> Outcome:
     results = Search(order, space, conduct.metric, budget, means, conduct.called_off, plan).run()
     conduct.check()
     trials = best_first(results, conduct.metric)
+    failed = [result for result in results if result not in trials]
+    conduct.tables.runs.change(run, conduct.owner, trials=[_told(result) for result in (*trials, *failed)])
     if not trials:
         errors = sorted({result.error for result in results if result.error})
         raise NoCandidate(
@@ -92,6 +94,12 @@ def train(conduct: Conduct, resources: Mapping[str, float]) -> Outcome:
             "parameters": dict(candidate.trial.parameters),
         },
     )
+
+
+def _told(result: TrialResult) -> Mapping[str, object]:
+    """What is told of a trial."""
+    parameters, metrics = dict(result.parameters), dict(result.metrics)
+    return {"parameters": parameters, "metrics": metrics, "seconds": result.seconds, "error": result.error}
 
 
 def _dataset(conduct: Conduct) -> tuple[DatasetVersion, list[str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -136,7 +137,15 @@ def from_run(run: Run) -> pb.Run:
         dataset_digest=run.dataset_digest,
         version=run.version,
         attempts=run.attempts,
+        trials=[_from_trial(trial) for trial in run.trials],
     )
+
+
+def _from_trial(trial: Mapping[str, Any]) -> pb.Trial:
+    took = Duration()
+    took.FromTimedelta(timedelta(seconds=trial["seconds"]))
+    parameters = {name: str(value) for name, value in trial["parameters"].items()}
+    return pb.Trial(parameters=parameters, metrics=trial["metrics"], took=took, error=trial["error"])
 
 
 def from_dataset(pack: str, version: DatasetVersion) -> pb.DatasetVersion:

@@ -41,6 +41,9 @@ def test_from_examples_to_a_judged_version(world: World) -> None:
     assert "v2 was registered: mae" in run.message and "learned a slope" in run.message
     assert f"{labels} gave 200 new and 0 changed examples. 1 of its rows were left out: a.tsv line 201" in run.message
     assert run.parameters == {"rate": 0.3, "momentum": 0.0}
+    maes = [trial["metrics"]["mae"] for trial in run.trials]
+    assert maes == sorted(maes) and run.trials[0]["parameters"] == run.parameters
+    assert not any(trial["error"] for trial in run.trials)
     version = world.tables.registry.state("whole").version("v2")
     assert (version.origin, version.run_id, version.state) == ("t1", "t1", VersionState.REGISTERED)
     assert version.dataset_digest == run.dataset_digest
