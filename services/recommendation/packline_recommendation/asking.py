@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packline_recommendation.events import Raw
 from packline_recommendation.examples import Event, Query
@@ -77,8 +77,7 @@ class Ask:
     view: StateView | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """One item of an answer; `causes` are items of the history with their shares."""
 
     item: str

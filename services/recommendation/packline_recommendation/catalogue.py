@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -84,30 +84,39 @@ class Catalogue:
         found = self._places.get(name)
         return self._known.items.find(name) if found is None else found
 
-    def name(self, place: int) -> str:
-        """The id of the item at a place."""
-        return self._known.items[place] if place < self.modelled else self._new[place - self.modelled]
+    def names(self, places: Sequence[int]) -> list[str]:
+        """The ids of the items at some places."""
+        if not self._new:
+            return self._known.items.take(places)
+        modelled, known = self.modelled, self._known.items
+        return [known[place] if place < modelled else self._new[place - modelled] for place in places]
 
-    def text(self, place: int) -> str:
-        """What it is called."""
+    def texts(self, places: Sequence[int]) -> list[str]:
+        """What they are called."""
+        if not self._listed and not self._new:
+            return self._known.texts.take(places)
+        return [self._text(place) for place in places]
+
+    def _text(self, place: int) -> str:
         item = self._changed.get(place)
         if item is None and place < self.modelled:
             return self._known.texts[place]
         item = item or self._listed.get(self._new[place - self.modelled])
         return item.text if item else ""
 
-    def mask(self, conditions: Sequence[Condition]) -> Mask:
-        """Which items satisfy all conditions; a new array."""
-        allowed = np.ones(len(self), np.bool_)
-        for condition in conditions:
-            allowed &= self._cached(condition, self._mask)
-        return allowed
+    def mask(self, conditions: Sequence[Condition]) -> Mask | None:
+        """Which items satisfy all conditions; not to be written to. None stands for all items."""
+        masks = [self._cached(condition) for condition in conditions]
+        if len(masks) > 1:
+            both: Mask = np.logical_and.reduce(masks)
+            return both
+        return masks[0] if masks else None
 
-    def _cached(self, condition: Condition, make: Callable[[Condition], Mask]) -> Mask:
+    def _cached(self, condition: Condition) -> Mask:
         with self._lock:
             mask = self._masks.get(condition)
             if mask is None:
-                mask = self._masks[condition] = make(condition)
+                mask = self._masks[condition] = self._mask(condition)
                 if len(self._masks) > _MASKS:
                     self._masks.popitem(last=False)
             else:

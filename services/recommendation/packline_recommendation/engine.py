@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from packline_core.bundle import Bundle
 from packline_core.errors import BundleRejected, PacklineError
 from packline_core.runtime import Runtime, create_session
@@ -19,10 +18,11 @@ from packline_recommendation.examples import Query, read_query
 from packline_recommendation.histories import History, events_of, gather
 from packline_recommendation.known import Known
 from packline_recommendation.layout import MODEL
-from packline_recommendation.popular import Popular
+from packline_recommendation.popular import Places, Popular
 
 _INPUTS = ["items", "weights", "ages", "allowed", "k"]
 _OUTPUTS = ["scores", "indices"]
+_NOWHERE: Places = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,8 @@ class Work:
         ask: The question.
         catalogue: All items as they were when it came.
         history: What it goes by.
-        allowed: By place.
+        allowed: By place; None where conditions and stock allow all. Questions may share it.
+        closed: Places that are not allowed whatever `allowed` says; one may stand there twice.
         k: How many, not more than there are.
         notes: What must be said already.
     """
@@ -41,9 +42,16 @@ class Work:
     ask: Ask
     catalogue: Catalogue
     history: History
-    allowed: Mask
+    allowed: Mask | None
+    closed: Places
     k: int
     notes: tuple[str, ...]
+
+    def mask(self) -> Mask:
+        """Which of all items may be given; a new array."""
+        mask: Mask = np.ones(len(self.catalogue), np.bool_) if self.allowed is None else self.allowed.copy()
+        mask[self.closed] = False
+        return mask
 
 
 class RecommendationPredictor:
@@ -86,20 +94,21 @@ class RecommendationPredictor:
         history = gather(ask, self._known, catalogue)
         allowed = catalogue.mask(ask.conditions)
         if ask.stock is not None:
-            inside = np.zeros_like(allowed)
+            inside = np.zeros(len(catalogue), np.bool_)
             inside[_places(catalogue, ask.stock)] = True
-            allowed &= inside
+            allowed = inside if allowed is None else inside & allowed
         repeats = self._known.settings.repeats if ask.repeats is None else ask.repeats
-        allowed[_places(catalogue, ask.exclude)] = False
-        allowed[history.hidden] = False
-        if not repeats:
-            allowed[history.places] = False
+        closed = [] if repeats else [history.places]
+        if len(history.hidden):
+            closed.append(history.hidden)
+        if ask.exclude:
+            closed.append(_places(catalogue, ask.exclude))
         k = min(ask.k, MOST_K, len(catalogue))
         notes = []
         if k < ask.k:
             why = f"at most {MOST_K} are given" if k == MOST_K else f"there are {k} items"
             notes.append(f"k was reduced from {ask.k} to {k}: {why}")
-        return (Work(ask, catalogue, history, allowed, k, tuple(notes)),)
+        return (Work(ask, catalogue, history, allowed, _joined(closed), k, tuple(notes)),)
 
     def predict(self, items: Sequence[Work]) -> Sequence[Answer | PacklineError]:
         """Answers questions of one call or of several."""
@@ -118,73 +127,92 @@ class RecommendationPredictor:
         """Gives the session back."""
         self._session = None
 
-    def _scored(self, works: Sequence[Work]) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    def _scored(self, works: Sequence[Work]) -> list[tuple[list[int], list[float]]]:
         """Places and scores of the best of each, best first."""
         count = self._known.settings.length
         length = max(min(len(work.history), count) for work in works)
         items = np.zeros((len(works), length), np.int64)
         weights = np.zeros((len(works), length), np.float32)
         ages = np.zeros((len(works), length), np.float32)
+        modelled = len(self._known.items)
+        allowed = np.ones((len(works), modelled), np.bool_)
         for row, work in enumerate(works):
             history = work.history
             used = min(len(history), length)
             items[row, length - used :] = history.indices[-used:] + 1
             weights[row, length - used :] = history.weights[-used:]
             ages[row, length - used :] = history.ages[-used:]
-        modelled = len(self._known.items)
-        allowed = np.stack([work.allowed[:modelled] for work in works])
+            if work.allowed is not None:
+                allowed[row] = work.allowed[:modelled]
+            closed = work.closed
+            allowed[row, closed if len(work.catalogue) == modelled else closed[closed < modelled]] = False
         most = np.array([min(max(work.k for work in works), modelled)], np.int64)
         scores, indices = self._session.run(
             _OUTPUTS, {"items": items, "weights": weights, "ages": ages, "allowed": allowed, "k": most}
         )
         found = []
-        for row, work in enumerate(works):
-            there = np.isfinite(scores[row][: work.k])
-            found.append((indices[row][: work.k][there], scores[row][: work.k][there]))
+        # Best first, so that what was not allowed, and stands at minus infinity, is last.
+        for work, there, score, place in zip(works, np.isfinite(scores).sum(axis=1), scores, indices, strict=True):
+            used = min(work.k, int(there))
+            found.append((place[:used].tolist(), score[:used].tolist()))
         return found
 
-    def _answer(self, work: Work, scored: tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None) -> Answer:
+    def _answer(self, work: Work, scored: tuple[list[int], list[float]] | None) -> Answer:
         ask, catalogue, history = work.ask, work.catalogue, work.history
-        places: list[int] = []
-        scores: list[float] = []
         notes = list(work.notes)
         if scored is None:
-            basis, places, scores = self._by_popularity(work, work.k)
+            basis, places, scores = self._by_popularity(work, work.mask(), work.k)
             if ask.user and not history.known:
                 notes.append(f"user {ask.user} is unknown")
         else:
             basis = Basis.USER if history.known else Basis.SESSION
-            places, scores = scored[0].tolist(), scored[1].tolist()
+            places, scores = scored
             if len(places) < work.k and len(catalogue) > catalogue.modelled:
                 # Items that came after training follow, by what is taken of late.
-                work.allowed[: catalogue.modelled] = False
-                _, further, _ = self._by_popularity(work, work.k - len(places))
+                rest = work.mask()
+                rest[: catalogue.modelled] = False
+                _, further, _ = self._by_popularity(work, rest, work.k - len(places))
                 lowest = min(scores, default=0.0)
                 places, scores = [*places, *further], [*scores, *[lowest] * len(further)]
         if len(places) < work.k:
             notes.append(f"only {len(places)} of {work.k} items are left by the filters, stock and exclusions")
-        reasons = causes_of(places, history, self._known) if ask.causes and scored is not None else {}
-        results = tuple(
-            Result(
-                catalogue.name(place),
-                score,
-                catalogue.text(place),
-                tuple((catalogue.name(cause), share) for cause, share in reasons.get(place, ())),
-            )
-            for place, score in zip(places, scores, strict=True)
-        )
-        return Answer(results, basis, history.unknown, tuple(notes))
+        results = list(map(Result, catalogue.names(places), scores, catalogue.texts(places)))
+        if ask.causes and scored is not None:
+            reasons = causes_of(places, history, self._known)
+            for number, place in enumerate(places):
+                if place in reasons:
+                    causes, shares = zip(*reasons[place], strict=True)
+                    named = tuple(zip(catalogue.names(causes), shares, strict=True))
+                    results[number] = results[number]._replace(causes=named)
+        return Answer(tuple(results), basis, history.unknown, tuple(notes))
 
-    def _by_popularity(self, work: Work, k: int) -> tuple[Basis, list[int], list[float]]:
+    def _by_popularity(self, work: Work, allowed: Mask, k: int) -> tuple[Basis, list[int], list[float]]:
         _, ranking = self._popular.ranking(work.ask.context, work.ask.view)
-        order = ranking.order[ranking.order < len(work.allowed)]
-        places = order[work.allowed[order]][:k]
+        places = _first(ranking.order, allowed, k)
         basis = Basis.POPULAR_IN_CONTEXT if ranking.in_context else Basis.POPULAR
-        return basis, places.tolist(), ranking.scores[places].tolist()
+        return basis, places, ranking.scores[places].tolist()
 
 
-def _places(catalogue: Catalogue, names: frozenset[str]) -> list[int]:
-    return [place for name in names if (place := catalogue.place(name)) >= 0]
+def _first(order: Places, allowed: Mask, k: int) -> list[int]:
+    """The first k places of an order that are allowed, looked for in longer and longer pieces: they are near its start
+    in most questions, and an order of a million is long.
+    """
+    found: list[int] = []
+    start, length = 0, 4 * k
+    while len(found) < k and start < len(order):
+        piece = order[start : start + length]
+        piece = piece[piece < len(allowed)]  # a ranking may know items that came after the question
+        found += piece[allowed[piece]].tolist()
+        start, length = start + length, 4 * length
+    return found[:k]
+
+
+def _places(catalogue: Catalogue, names: frozenset[str]) -> Places:
+    return np.array([place for name in names if (place := catalogue.place(name)) >= 0], np.int64)
+
+
+def _joined(parts: Sequence[Places]) -> Places:
+    return parts[0] if len(parts) == 1 else np.concatenate([_NOWHERE, *parts])
 
 
 def _check(session: Any, count: int) -> None:

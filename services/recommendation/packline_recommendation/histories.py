@@ -48,7 +48,9 @@ def gather(ask: Ask, known: Known, catalogue: Catalogue) -> History:
     there = known.users.find(ask.user) if ask.history is None else None
     if there is not None and not ask.recorded and not ask.session:
         indices = there.items.astype(np.int64)
-        hidden = np.concatenate([there.hidden.astype(np.int64), _found(ask.hidden, catalogue)])
+        hidden = there.hidden.astype(np.int64)
+        if ask.hidden:
+            hidden = np.concatenate([hidden, _found(ask.hidden, catalogue)])
         ages = _ages(there.times, ask.now, known.settings.timed)
         return History(indices, there.weights, ages, indices, hidden, known=True, unknown=())
     events, refused = _merged(ask, there, known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
@@ -22,7 +24,9 @@ class Texts:
         array = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_string())
         _, offsets, letters = array.buffers()
         self._count = len(array)
-        self._starts = np.frombuffer(offsets, np.int64)[array.offset :] if offsets else np.zeros(1, np.int64)
+        # Of single values, a memoryview gives plain numbers several times faster than numpy does its own.
+        starts = np.frombuffer(offsets, np.int64)[array.offset :] if offsets else np.zeros(1, np.int64)
+        self._starts = starts.data
         self._letters = memoryview(letters) if letters else memoryview(b"")
 
     def __len__(self) -> int:
@@ -30,6 +34,11 @@ class Texts:
 
     def __getitem__(self, place: int) -> str:
         return str(self._letters[self._starts[place] : self._starts[place + 1]], "utf8")
+
+    def take(self, places: Iterable[int]) -> list[str]:
+        """The texts at some places."""
+        starts, letters = self._starts, self._letters
+        return [str(letters[starts[place] : starts[place + 1]], "utf8") for place in places]
 
 
 class Identities(Texts):
@@ -42,15 +51,15 @@ class Identities(Texts):
     def __init__(self, column: pa.ChunkedArray) -> None:
         super().__init__(column)
         hashes = np.fromiter((_hash(self[place]) for place in range(len(self))), np.uint64, len(self))
-        self._order = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[self._order]
+        order = np.argsort(hashes, kind="stable")
+        self._order, self._hashes = order.data, hashes[order].data
 
     def find(self, name: str) -> int:
         """The place of an id; -1 where there is none."""
-        wanted = np.uint64(_hash(name))
-        at = int(np.searchsorted(self._hashes, wanted))
+        wanted = _hash(name)
+        at = bisect_left(self._hashes, wanted)
         while at < len(self._hashes) and self._hashes[at] == wanted:
-            place = int(self._order[at])
+            place: int = self._order[at]
             if self[place] == name:
                 return place
             at += 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ from packline_recommendation.layout import CONTEXTS, HISTORIES, ITEMS, NEIGHBOUR
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownHistory:
+class KnownHistory(NamedTuple):
     """What a bundle knows of one user: indices of items, times, weights, newest last; items that it refused."""
 
     items: npt.NDArray[np.int32]
@@ -38,7 +36,13 @@ class KnownUsers:
     def __init__(self, folder: Path) -> None:
         table = pq.read_table(folder / HISTORIES)
         self._users = Identities(table["user"])
-        self._columns = {name: _lists(table[name]) for name in ("items", "times", "weights", "hidden")}
+        columns = {name: _lists(table[name]) for name in ("items", "times", "weights", "hidden")}
+        (starts, self._items), (hidden_starts, self._hidden) = columns["items"], columns["hidden"]
+        for name in ("times", "weights"):
+            if not np.array_equal(columns[name][0], starts):
+                raise BundleRejected(f"{HISTORIES}: {name} and items differ in length", reason="TABLES_INVALID")
+        self._times, self._weights = columns["times"][1], columns["weights"][1]
+        self._starts, self._hidden_starts = starts.data, hidden_starts.data
 
     def __len__(self) -> int:
         return len(self._users)
@@ -48,7 +52,9 @@ class KnownUsers:
         row = self._users.find(user) if user else -1
         if row < 0:
             return None
-        return KnownHistory(*(values[starts[row] : starts[row + 1]] for starts, values in self._columns.values()))
+        start, stop = self._starts[row], self._starts[row + 1]
+        hidden = self._hidden[self._hidden_starts[row] : self._hidden_starts[row + 1]]
+        return KnownHistory(self._items[start:stop], self._times[start:stop], self._weights[start:stop], hidden)
 
 
 class Known:

@@ -86,12 +86,11 @@ class RecommendationServicer(Replica):
         (answer,) = prediction.results
         if answer.unknown_items:
             raise NotFound(f"item {request.item!r} is unknown to this Pack", reason="UNKNOWN_ITEM", item=request.item)
-        return pb.SimilarItemsResponse(
-            prediction_id=prediction.prediction_id,
-            model_version=prediction.model_version,
-            results=wire.to_results(answer),
-            notes=answer.notes,
+        response = pb.SimilarItemsResponse(
+            prediction_id=prediction.prediction_id, model_version=prediction.model_version, notes=answer.notes
         )
+        wire.put_results(response, answer)
+        return response
 
     @rpc
     async def RecordEvents(self, request: pb.RecordEventsRequest, call: Call) -> pb.RecordEventsResponse:

@@ -10,7 +10,7 @@ from packline.recommendation.v1 import recommendation_pb2 as pb
 from packline_core.errors import InvalidInput, PacklineError
 from packline_core.serving.replica import Prediction
 
-from packline_recommendation.asking import DEFAULT_K, Answer, Ask, Condition, Result
+from packline_recommendation.asking import DEFAULT_K, Answer, Ask, Condition
 from packline_recommendation.events import PURCHASE, REFUSALS, RETURN, WEIGHTS, Raw, kind_of
 from packline_recommendation.examples import LONGEST_HISTORY, Item
 from packline_recommendation.state import Told
@@ -178,28 +178,24 @@ def checked_text(text: str, where: str) -> str:
 def to_response(prediction: Prediction) -> pb.RecommendResponse:
     """An answer as a message."""
     (answer,) = prediction.results
-    return pb.RecommendResponse(
+    response = pb.RecommendResponse(
         prediction_id=prediction.prediction_id,
         model_version=prediction.model_version,
-        results=to_results(answer),
         basis=cast("pb.Basis.ValueType", int(answer.basis)),
         unknown_items=answer.unknown_items,
         notes=answer.notes,
     )
+    put_results(response, answer)
+    return response
 
 
-def to_results(answer: Answer) -> list[pb.Recommendation]:
-    """An answer's items as messages."""
-    return [_result(result) for result in answer.results]
-
-
-def _result(result: Result) -> pb.Recommendation:
-    return pb.Recommendation(
-        item=result.item,
-        score=result.score,
-        text=result.text,
-        causes=[pb.Cause(item=item, share=share) for item, share in result.causes],
-    )
+def put_results(response: pb.RecommendResponse | pb.SimilarItemsResponse, answer: Answer) -> None:
+    """Puts an answer's items into a message: made where they stay, since others would be copied there."""
+    add = response.results.add
+    for result in answer.results:
+        message = add(item=result.item, score=result.score, text=result.text)
+        for item, share in result.causes:
+            message.causes.add(item=item, share=share)
 
 
 def to_error(error: PacklineError) -> pb.RecommendOutcome:
