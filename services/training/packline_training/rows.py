@@ -73,7 +73,8 @@ def read_dataset(row: Row) -> DatasetVersion:
 def read_run(row: Row) -> Run:
     """The run of a row."""
     values = {field.name: row[field.name] for field in fields(Run)}
-    return Run(**{**values, "kind": RunKind(row["kind"]), "state": RunState(row["state"])})
+    trials = tuple(row["trials"])
+    return Run(**{**values, "kind": RunKind(row["kind"]), "state": RunState(row["state"]), "trials": trials})
 
 
 def _gate_json(gate: GateResult) -> dict[str, Any]:
