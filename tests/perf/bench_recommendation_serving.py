@@ -8,6 +8,7 @@ synthetic: items x 128 dimensions, 1000 known users. Both servers run all the wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -42,7 +43,10 @@ HISTORY = 30
 MANY = 64
 CONNECTIONS = 8
 SERVICE = "/packline.recommendation.v1.RecommendationService/"
-HEAD = "items       call             share   aim      bare/s  p50 ms  p99 ms     fleet/s  p50 ms  p99 ms   replica MiB"
+HEAD = (
+    "items       call             share   aim      bare/s  p50 ms  p99 ms     fleet/s  p50 ms  p99 ms   replica MiB"
+    "   ready s"
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,9 @@ def cases(folder: Path, counts: list[int]) -> Iterator[Case]:
 
 
 def measure(
-    case: Case, bare: str, fleet: RunningFleet, generator: Generator, options: argparse.Namespace
+    case: Case, bare: str, fleet: RunningFleet, generator: Generator, ready: float, options: argparse.Namespace
 ) -> dict[str, object]:
-    """Loads both servers in turn."""
+    """Loads both servers in turn; `ready` is how many seconds the replica took to come up."""
     with tempfile.NamedTemporaryFile() as request:
         request.write(case.request)
         request.flush()
@@ -105,6 +109,7 @@ def measure(
         "bare": summary([there for there, _ in pairs]),
         "packline": summary([ours for _, ours in pairs]),
         "replica_mib": memory >> 20,
+        "ready_seconds": round(ready, 1),
     }
 
 
@@ -118,30 +123,41 @@ def summary(measured: list[Measured]) -> dict[str, float]:
 
 
 def ingestion(fleet: RunningFleet, pack: str, seconds: float) -> dict[str, float]:
-    """Events taken in per second, durable each, over 8 connections: one in a call, and 100 in a call."""
+    """Events taken in per second, durable each, over 8 connections: in calls of one and of 100, and in messages of 100
+    of a stream.
+    """
     found = {}
-    for size in (1, 100):
+    for name, size in (("calls_of_1", 1), ("calls_of_100", 100), ("stream_of_100s", 100)):
         counts: list[int] = []
 
-        def send(sender: int, size: int = size, counts: list[int] = counts) -> None:
+        def send(sender: int, name: str = name, size: int = size, counts: list[int] = counts) -> None:
+            until = time.monotonic() + seconds
+
+            def messages() -> Iterator[list[pb.Event]]:
+                for number in itertools.count():
+                    if time.monotonic() > until:
+                        return
+                    call = f"{name}-{sender}-{number}"
+                    yield [pb.Event(event_id=f"{call}-{n}", user=f"w{n}", item=f"i{n}") for n in range(size)]
+
             with grpc.insecure_channel(fleet.settings.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-                stub = RecommendationServiceStub(channel)
-                taken, until = 0, time.monotonic() + seconds
-                while time.monotonic() < until:
-                    events = [
-                        pb.Event(event_id=f"{size}-{sender}-{taken + n}", user=f"w{n}", item=f"i{n}")
-                        for n in range(size)
-                    ]
-                    request = pb.RecordEventsRequest(pack=pack, events=events)
-                    taken += stub.RecordEvents(request, metadata=call_metadata(pack), timeout=60).recorded
-                counts.append(taken)
+                stub, metadata = RecommendationServiceStub(channel), call_metadata(pack)
+                if name.startswith("stream"):
+                    sent = (pb.StreamEventsRequest(pack=pack, events=events) for events in messages())
+                    answers = stub.StreamEvents(sent, metadata=metadata, timeout=60 + seconds)
+                    counts.append(sum(answer.recorded.recorded for answer in answers))
+                    return
+                requests = (pb.RecordEventsRequest(pack=pack, events=events) for events in messages())
+                done = (stub.RecordEvents(request, metadata=metadata, timeout=60) for request in requests)
+                counts.append(sum(answer.recorded for answer in done))
 
         threads = [threading.Thread(target=send, args=(sender,)) for sender in range(CONNECTIONS)]
+        started = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        found[f"by_{size}"] = round(sum(counts) / seconds, 1)
+        found[name] = round(sum(counts) / (time.monotonic() - started), 1)
     return found
 
 
@@ -158,16 +174,19 @@ def main() -> None:
         generator = Generator()
         print(HEAD)
         told: dict[str, float] = {}
+        ready = 0.0
         for case in cases(Path(folder), options.items):
             if case.pack not in fleet.packs:
                 version = version_of(case.bundle)
                 serving = ServingConfig(
                     case.pack, "recommendation", version, recording=Recording(enabled=False), limits=Limits(threads=1)
                 )
+                started = time.monotonic()
                 fleet.put(PackApplication(serving))
+                ready = time.monotonic() - started
                 time.sleep(2)
             with bare_server("bare_recommendation.py", str(case.bundle.folder)) as bare:
-                row = measure(case, bare, fleet, generator, options)
+                row = measure(case, bare, fleet, generator, ready, options)
             rows.append(row)
             print(line(row), flush=True)
             if case.method == "RecommendMany":
@@ -187,7 +206,8 @@ def line(row: dict[str, object]) -> str:
         figures = row[who]
         assert isinstance(figures, dict)
         text += f"   {figures['per_second']:>9}{figures['p50_ms']:>8}{figures['p99_ms']:>8}"
-    return text + f"{row['replica_mib']:>12}" + (f"   {row['failed']} FAILED" if row["failed"] else "")
+    text += f"{row['replica_mib']:>14}{row['ready_seconds']:>10}"
+    return text + (f"   {row['failed']} FAILED" if row["failed"] else "")
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ class PackState:
         try:
             with write(self._engine) as connection:
                 alone(connection, f"events of {self.pack}")
-                counts = [_insert(connection, self.pack, told) for told, _ in calls]
+                counts = _insert(connection, self.pack, [told for told, _ in calls])
         except Exception as error:  # whatever it was, each caller must hear that nothing was written
             for _, done in calls:
                 done.set_exception(error)
@@ -202,18 +202,23 @@ def _mine(pack: str) -> sa.ColumnElement[bool]:
     return items.c.pack == pack
 
 
-def _insert(connection: Connection, pack: str, told: Sequence[Told]) -> int:
-    """Inserts events whose id is new; gives how many there were."""
-    by_id = {one.event_id: one for one in reversed(told)}
-    new = 0
-    for ids in _chunks(list(by_id)):
+def _insert(connection: Connection, pack: str, calls: Sequence[Sequence[Told]]) -> list[int]:
+    """Inserts the events of some calls whose id is new; gives how many there were in each."""
+    first: dict[str, tuple[int, Told]] = {}
+    for number, told in enumerate(calls):
+        for one in told:
+            first.setdefault(one.event_id, (number, one))
+    counts = [0] * len(calls)
+    # A statement for many events, whoever sent them, since a statement costs as much as some ten of its rows.
+    for ids in _chunks(list(first)):
         query = sa.select(events.c.event_id).where(events.c.pack == pack, events.c.event_id.in_(ids))
         there = set(connection.scalars(query))
-        rows = [_row(pack, by_id[i]) for i in reversed(ids) if i not in there]
-        if rows:
-            connection.execute(events.insert(), rows)
-        new += len(rows)
-    return new
+        fresh = [first[i] for i in ids if i not in there]
+        if fresh:
+            connection.execute(events.insert(), [_row(pack, one) for _, one in fresh])
+        for number, _ in fresh:
+            counts[number] += 1
+    return counts
 
 
 def _row(pack: str, told: Told) -> dict[str, Any]:
