@@ -53,7 +53,6 @@ def channel_options(address: str, *, retries: bool = True) -> list[tuple[str, An
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.enable_retries", int(retries)),
     ]
     if retries:
         options.append(("grpc.service_config", json.dumps(_SERVICE_CONFIG)))
@@ -75,7 +74,8 @@ def open_channel(
         address: `host:port`.
         application: Sent with every call where it is given; otherwise the caller sends `call_metadata` itself.
         credentials: TLS; plain text where left out.
-        retries: Repeat calls that were answered UNAVAILABLE.
+        retries: Repeat calls that were answered UNAVAILABLE. Without it, too, gRPC sends again what no server has seen:
+            an ingress that reloads says goodbye to a connection while a call may be on its way.
     """
     options = channel_options(address, retries=retries)
     channel = (
