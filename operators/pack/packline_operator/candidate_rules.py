@@ -35,7 +35,7 @@ def candidate_move(scene: Scene, version: Version) -> Move:
         return decide(scene, DecisionKind.REJECT, version.name, reason, message)
     judge = judge_shadow if scene.registry.phase is Phase.SHADOW else judge_live
     active = scene.figures(scene.registry.active.name)
-    judgement = judge(scene.figures(version.name), active, scene.pack.spec.rollout)
+    judgement = judge(scene.figures(version.name), active, scene.pack.spec.rules)
     if judgement.verdict is Verdict.WORSE and judgement.reason is not None:
         message = f"{version.name} is worse: {judgement.message}."
         return decide(scene, DecisionKind.REJECT, version.name, judgement.reason, message)

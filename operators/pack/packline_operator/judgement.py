@@ -51,7 +51,8 @@ def judge_shadow(candidate: Figures, active: Figures, rules: Rollout) -> Judgeme
     errors = share_excess(
         candidate.shadow_errors, candidate.shadow_requests, active.errors, active.requests, _of(rules.max_error_rate)
     )
-    agreed = agreement(candidate.agreement, candidate.shadow_requests, _of(rules.min_agreement))
+    least = rules.min_agreement or "0%"
+    agreed = agreement(candidate.agreement, candidate.shadow_requests, _of(least))
     return _worst(
         Judgement(
             errors,
@@ -63,7 +64,7 @@ def judge_shadow(candidate: Figures, active: Figures, rules: Rollout) -> Judgeme
             agreed,
             Reason.LESS_AGREEMENT,
             f"its answers agree with the active version's to {candidate.agreement:.0%} over "
-            f"{candidate.shadow_requests} calls {shadow}, where {rules.min_agreement} are asked for",
+            f"{candidate.shadow_requests} calls {shadow}, where {least} are asked for",
         ),
     )
 

@@ -14,7 +14,7 @@ from packline_operator.judgement import (
 )
 from packline_operator.reasons import Reason
 
-RULES = Rollout()
+RULES = Rollout(min_agreement="50%")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from packline_core.manifest_parts import (
     Step,
     Training,
 )
-from packline_core.task import get_task, task_names
+from packline_core.task import Rewarding, get_task, task_names
 
 __all__ = [
     "API_VERSION",
@@ -76,6 +76,16 @@ class PackSpec(Part):
     serving: Serving = Serving()
     recording: Recording = Recording()
     paused: bool = Field(False, description="Serve on, but train and roll out nothing.")
+
+    @property
+    def rules(self) -> Rollout:
+        """The rollout, with what it leaves to the task: a better list of recommendations may have little in common with
+        the one before, so that agreement is no sign of health where truths say what users take.
+        """
+        if self.rollout.min_agreement is not None:
+            return self.rollout
+        least = "0%" if isinstance(get_task(self.task), Rewarding) else "50%"
+        return self.rollout.model_copy(update={"min_agreement": least})
 
     @property
     def options(self) -> dict[str, Any]:

@@ -137,7 +137,11 @@ class Rollout(Part):
     max_hold: Duration = Field("24h", description="After this long with too little traffic a condition says so.")
     max_error_rate: Percent = Field("1%", description="More errors than active by this much: rolled back.")
     max_latency_increase: Percent = Field("20%", description="Slower than active at p90 by more: rolled back.")
-    min_agreement: Percent = Field("50%", description="In shadow, less agreement with active than this: rejected.")
+    min_agreement: Percent | None = Field(
+        None,
+        description="In shadow, less agreement with active than this: rejected. Where left out 50%, or 0% for tasks "
+        "whose answers may well differ, such as recommendation.",
+    )
     max_correction_increase: Percent = Field(
         "5%",
         description="Larger share of corrected answers than active by this much, or, where users take what is "

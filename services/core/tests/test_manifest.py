@@ -55,6 +55,12 @@ def test_what_is_left_empty_is_as_if_left_out() -> None:
     assert pack.spec.model_dump(by_alias=True, exclude_unset=True)["rollout"] == {"steps": ({"weight": 5},)}
 
 
+def test_a_shadow_is_to_agree_by_half_unless_said_otherwise() -> None:
+    assert parse_pack(manifest()).spec.rules.min_agreement == "50%"
+    assert parse_pack(manifest(rollout={"minAgreement": "20%"})).spec.rules.min_agreement == "20%"
+    assert "minAgreement" not in parse_pack(manifest()).to_json()
+
+
 def test_null_switches_a_trigger_off_and_is_kept() -> None:
     pack = parse_pack(manifest(training={"triggers": {"corrections": None}}))
     assert parse_pack(pack.to_json()).spec.training.triggers.corrections is None

@@ -7,6 +7,7 @@ import random
 
 import pytest
 from packline_core.errors import InvalidInput
+from packline_core.manifest import parse_pack
 from packline_core.task import Count, Rewarding
 from packline_recommendation.examples import Query, query_payload
 from packline_recommendation.rewards import off_policy, taken
@@ -91,3 +92,13 @@ def test_it_finds_what_the_other_order_would_have_got() -> None:
     live = sum(len(take("dbca")) for _ in range(20_000)) / 20_000 / sum(looks)
     assert sums[2] / sums[3] == pytest.approx(live, rel=0.03)
     assert sums[0] / sums[1] < 0.8 * live
+
+
+def test_a_better_list_may_have_little_in_common_with_the_one_before() -> None:
+    def least(**rollout: str) -> str | None:
+        spec = {"task": "recommendation", "rollout": rollout}
+        manifest = {"apiVersion": "packline.dev/v1alpha1", "kind": "Pack", "metadata": {"name": "shop"}, "spec": spec}
+        return parse_pack(manifest).spec.rules.min_agreement
+
+    assert least() == "0%"
+    assert least(minAgreement="30%") == "30%"
