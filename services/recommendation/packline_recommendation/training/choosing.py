@@ -10,7 +10,7 @@ import numpy as np
 from packline_recommendation.domain import K, Log
 from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import ranks, recall_ndcg
-from packline_recommendation.training.parts import Constant, Part
+from packline_recommendation.training.parts import Constant, Part, Recommender
 from packline_recommendation.training.popularity import RECENCIES, popularity
 from packline_recommendation.training.validation import Validation
 
@@ -26,8 +26,8 @@ def few(by: Validation) -> Validation:
     return by.some(int(np.clip(_SCORES // max(len(by.known.items), 1), *_JUDGES)))
 
 
-def part_ndcg(part: Part, by: Validation, *, repeats: bool) -> tuple[float, float]:
-    """Recall@10 and NDCG@10 of one part over the whole catalogue."""
+def part_ndcg(part: Part | Recommender, by: Validation, *, repeats: bool) -> tuple[float, float]:
+    """Recall@10 and NDCG@10 of one part, or of a whole model, over the whole catalogue."""
     begin, found = 0, []
     while begin < len(by.given):
         end = min(len(by.given), begin + max(1, _CELLS // len(by.known.items)))

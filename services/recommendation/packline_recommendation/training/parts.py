@@ -2,7 +2,7 @@
 
 Each part's scores of one user are centred and divided by their standard deviation over the catalogue, which makes
 weights comparable between users with long and short histories. Items that nobody had yet cannot be scored by events;
-each takes the mean of the final scores of the items whose texts are most like its own.
+each takes the mean of the final scores of the items whose texts are most like its own, moved as held-out events tell.
 """
 
 from __future__ import annotations
@@ -69,14 +69,31 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Placing:
+    """Where new items are put: `slope` times the mean score of their like, and `offset` more.
+
+    A mean of ten scores is flatter than the scores of known items; a slope above 1 makes up for it. The offset is in
+    standard deviations of a user's scores.
+    """
+
+    slope: float
+    offset: float
+
+    def of(self, means: Floats) -> Floats:
+        """Moved scores."""
+        return np.asarray(means * np.float32(self.slope) + np.float32(self.offset), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class NewItems:
     """How items without events are scored.
 
     Attributes:
         items: int64 (new,), their indices.
         like: int64 (new, width), items with events whose texts are most like each one's.
-        shares: float32 (new, width), what each of those counts for; sums to 1, or to 0 where nothing is like it.
-        offset: float32 (new,), added; what a new item's being unknown takes away.
+        shares: float32 (new, width), what each of those counts for; sums to the placing's slope, or to 0 where nothing
+            is like it.
+        offset: float32 (new,), added.
     """
 
     items: npt.NDArray[np.int64]
@@ -134,13 +151,13 @@ def network_scores(network: Network, given: Histories) -> Floats:
         return np.asarray((states @ network.table().T).cpu().numpy(), dtype=np.float32)
 
 
-def new_items(vectors: Floats, events: npt.NDArray[np.int64], offset: float) -> NewItems | None:
+def new_items(vectors: Floats, events: npt.NDArray[np.int64], placing: Placing) -> NewItems | None:
     """Finds for each item without events those with events that its text is most like.
 
     Args:
         vectors: float32 (items, width), unit vectors of texts, or zeros.
         events: int64 (items,), events of each.
-        offset: What is added to their scores; items of which nothing is known at all come last.
+        placing: Of all of them but those of which nothing is known at all, which come last.
 
     Returns:
         None where every item has events.
@@ -161,4 +178,5 @@ def new_items(vectors: Floats, events: npt.NDArray[np.int64], offset: float) -> 
         like[rows] = known[best]
         shares[rows] = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-9)
     nothing = ~shares.any(axis=1)
-    return NewItems(items, like, shares, np.where(nothing, _LAST, offset).astype(np.float32))
+    offset = np.where(nothing, _LAST, placing.offset).astype(np.float32)
+    return NewItems(items, like, shares * np.float32(placing.slope), offset)

@@ -6,7 +6,7 @@ import numpy as np
 
 from packline_recommendation.domain import Floats, Log
 
-RECENCIES = (0.0, 3.0, 10.0, 30.0)
+RECENCIES = (0.0, 3.0, 10.0, 30.0, 100.0)
 """Decays over the whole span of a log that are worth a try: 3 leaves a twentieth of the oldest event's weight."""
 
 

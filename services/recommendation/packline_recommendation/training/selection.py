@@ -28,7 +28,7 @@ from packline_recommendation.training.learning import Learned, Learner, Share
 from packline_recommendation.training.parts import Constant, Part, Recommender, new_items
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.saved import Linear, saved_linear
-from packline_recommendation.training.unseen import DEFAULT_OFFSET, best_offset
+from packline_recommendation.training.unseen import DEFAULT, best_placing
 from packline_recommendation.training.validation import Validation, validation
 
 _LENGTHS = (10, 200)
@@ -104,13 +104,13 @@ class Selection:
         weights = fit_weights(found)
         metrics = _metrics(found, parts, weights)
         kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
-        offset = DEFAULT_OFFSET
+        placing = DEFAULT
         if self._text.any():
             blend = Recommender([part for part, _ in kept], [weight for _, weight in kept], self._length)
-            offset = best_offset(blend, self._text, few(by), repeats=repeats)
+            placing = best_placing(blend, self._text, by, repeats=repeats)
         self._tell(by, kept, metrics)
         again = [self._again(part, recency, learned) for part, _ in kept]
-        new = new_items(self._text, np.bincount(self._log.item, minlength=len(self._log.items)), offset)
+        new = new_items(self._text, np.bincount(self._log.item, minlength=len(self._log.items)), placing)
         recommender = Recommender(again, [weight for _, weight in kept], self._length, new)
         return Chosen(recommender, repeats, recency, metrics, tuple(self._notes))
 
