@@ -7,9 +7,12 @@
   never asked for and is not recommended (S3-Rec's convention, which its followers' figures share).
 - retail: UCI Online Retail, lines with a customer and a positive quantity. The moment at which nine tenths of them have
   happened cuts the log; what each customer of before ordered first after it (one basket) is asked for, things that it
-  had before included. Peers are tuned by the same held-out events of the first part as we choose by.
+  had before included. Peers are tuned by the same held-out events of the first part as we choose by, and may add what a
+  user had before (`recommendation_peers`). A second line of each judges what is new to its user, alone: what a user had
+  is neither asked for nor recommended.
 
-Recall is hits over what is asked for; intervals are 90 % bootstrap intervals over users.
+Recall is hits over what is asked for; intervals are 90 % bootstrap intervals over users. Memory is the process's own
+peak until then.
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ import argparse
 import gzip
 import json
 import os
+import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -38,31 +41,69 @@ from packline_recommendation.domain import NDCG, RECALL, K, Log, Split, leave_la
 from packline_recommendation.examples import Event, History, Item, history_example, item_example
 from packline_recommendation.layout import MODEL, read_settings
 from packline_recommendation.training import export, search_space, train
-from packline_recommendation.training.choosing import best_decay, few, part_ndcg, without_history
-from packline_recommendation.training.families import LINEAR, Parameters, linear
+from packline_recommendation.training.blending import Targets
+from packline_recommendation.training.choosing import without_history
 from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import ranks
-from packline_recommendation.training.learning import Learner, Share
-from packline_recommendation.training.parts import Constant, Part
-from packline_recommendation.training.popularity import RECENCIES, popularity
-from packline_recommendation.training.sequence import Network
-from packline_recommendation.training.validation import Validation, judged, validation
+from packline_recommendation.training.parts import Recommender
+from packline_recommendation.training.validation import Validation, judged
+from recommendation_peers import Peers
+from scipy import sparse
 
 SHARED = Path(os.environ.get("PACKLINE_SHARED_DATA", "../shared/data"))
 LENGTH = 200
-RIDGES = (0.2, 1.0, 5.0)
-NETWORKS = {"width 64, dropout 0.2": (64, 0.2), "width 128, dropout 0.3": (128, 0.3)}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Value and 90 % interval of each."""
+
+    recall: tuple[float, float, float]
+    ndcg: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table."""
+    """One model of the table.
+
+    Attributes:
+        model: Its name.
+        all: The mean over users.
+        lines: The mean over all that is asked for, as the Pack's own metric counts it; none where that is the same.
+        new: Over users, of what is new to its user alone; none where all is.
+        minutes: That training took.
+        note: For people.
+    """
 
     model: str
-    recall: tuple[float, float, float]
-    ndcg: tuple[float, float, float]
+    all: Figures
+    lines: Figures | None
+    new: Figures | None
     minutes: float
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where what is asked for was found, int64 (targets,) each: among all, and with what its user had left out."""
+
+    all: np.ndarray
+    new: np.ndarray
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is asked for.
+
+    Attributes:
+        asked: Histories and targets.
+        had: bool (users, items): what each had, however long ago.
+        new: bool (targets,): whether its user never had it.
+    """
+
+    asked: Validation
+    had: sparse.csr_matrix
+    new: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,7 +147,10 @@ def log_of(user: np.ndarray, item: np.ndarray, moment: np.ndarray, *, timed: boo
 
 
 def examples_of(data: Data) -> list[Example]:
-    """What is known, as an import makes it; the items' texts are known beforehand, as a shop knows its own."""
+    """What is known, as an import makes it, and the list of all items that anybody of the log ever takes.
+
+    A shop knows what it will sell before it does. The data set's own list has stock notes in it ("water damage").
+    """
     log = data.split.known
     bounds = log.bounds
     found = [item_example(Item(item, data.texts.get(item, "")), "items") for item in (log.items if data.texts else [])]
@@ -119,46 +163,74 @@ def examples_of(data: Data) -> list[Example]:
     return found
 
 
-def asked(data: Data) -> Validation:
-    """The test: every user with something held out."""
-    return judged(data.split, np.unique(data.split.held_out.user).astype(np.int64), length=LENGTH, seed=0)
+def test_of(data: Data) -> Test:
+    """Every user with something held out."""
+    users = np.unique(data.split.held_out.user).astype(np.int64)
+    longest = int(np.diff(data.split.known.bounds).max())
+    whole = judged(data.split, users, length=longest, seed=0)
+    had = whole.given.matrix((whole.given.items > 0).astype(np.float32), len(data.split.known.items)).astype(np.bool_)
+    new = ~np.asarray(had[whole.targets.rows, whole.targets.items], dtype=np.bool_).ravel()
+    return Test(judged(data.split, users, length=LENGTH, seed=0), had, new)
 
 
-def line_of(model: str, places: np.ndarray, test: Validation, minutes: float, note: str = "") -> Line:
-    recall, ndcg = by_user(places, test.targets.rows, len(test.given))
+def line_of(model: str, places: Places, test: Test, minutes: float, note: str = "") -> Line:
+    rows = test.asked.targets.rows
+    new = None if test.new.all() else figures(places.new[test.new], rows[test.new])
+    several = len(rows) > len(test.asked.given)
+    return Line(model, figures(places.all, rows), by_line(places.all, rows) if several else None, new, minutes, note)
+
+
+def figures(places: np.ndarray, rows: np.ndarray) -> Figures:
+    """Over the users that something is asked of."""
+    recall, ndcg = by_user(places, np.unique(rows, return_inverse=True)[1])
     scores = [
         ExampleScore(str(row), str(row), {RECALL: Count(float(one), 1), NDCG: Count(float(other), 1)})
         for row, (one, other) in enumerate(zip(recall, ndcg, strict=True))
     ]
-    return Line(model, *(tuple(bootstrap_interval(scores, name)) for name in (RECALL, NDCG)), minutes, note)
+    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
 
 
-def by_user(places: np.ndarray, rows: np.ndarray, users: int) -> tuple[np.ndarray, np.ndarray]:
+def by_line(places: np.ndarray, rows: np.ndarray) -> Figures:
+    """Every line of a basket is a prediction of its own; intervals are over users all the same."""
+    hit = places < K
+    counts = np.bincount(rows)
+    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0))
+    scores = [
+        ExampleScore(str(row), str(row), {RECALL: Count(hits, int(of)), NDCG: Count(gain, int(of))})
+        for row, (hits, gain, of) in enumerate(zip(np.bincount(rows, hit), gains, counts, strict=True))
+    ]
+    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
+
+
+def by_user(places: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recall@10 and NDCG@10 of each user; the ideal of NDCG puts as many of what is asked for first as fit."""
     hit = places < K
-    counts = np.bincount(rows, minlength=users)
-    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0), minlength=users)
+    counts = np.bincount(rows)
+    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0))
     ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(K) + 2)).cumsum()])
-    return np.bincount(rows, hit, minlength=users) / counts, gains / ideal[np.minimum(counts, K)]
+    return np.bincount(rows, hit) / counts, gains / ideal[np.minimum(counts, K)]
 
 
-def chunks(test: Validation) -> Iterator[tuple[Histories, np.ndarray, np.ndarray]]:
-    for begin in range(0, len(test.given), 500):
-        part = test.targets.between(begin, begin + 500)
-        yield test.given.of(slice(begin, begin + 500)), part.rows, part.items
+def chunks(test: Test) -> Iterator[tuple[Histories, Targets, np.ndarray]]:
+    """Histories, what is asked for, and bool (users, items) of what they had."""
+    for begin in range(0, len(test.asked.given), 500):
+        part = slice(begin, begin + 500)
+        yield test.asked.given.of(part), test.asked.targets.between(begin, begin + 500), test.had[part].toarray()
 
 
-def places_of(part: Part, test: Validation, *, repeats: bool) -> np.ndarray:
-    found = []
-    for given, rows, items in chunks(test):
-        scores = part.scores(given)
-        found.append(ranks(scores if repeats else without_history(scores, given), rows, items))
-    return np.concatenate(found)
+def places_of(model: Recommender, test: Test, *, repeats: bool) -> Places:
+    """Of a model that is not a bundle yet."""
+    everything: list[np.ndarray] = []
+    new: list[np.ndarray] = []
+    for given, targets, had in chunks(test):
+        scores = model.scores(given)
+        shown = scores if repeats else without_history(scores, given)
+        everything.append(ranks(shown, targets.rows, targets.items))
+        new.append(ranks(np.where(had, -np.inf, scores), targets.rows, targets.items))
+    return Places(np.concatenate(everything), np.concatenate(new))
 
 
-def ours(
-    data: Data, test: Validation, seed: int, minutes: float, threads: int, folder: Path
-) -> tuple[Line, np.ndarray]:
+def ours(data: Data, test: Test, seed: int, minutes: float, threads: int, folder: Path) -> tuple[Line, Places]:
     """Examples in, a proved bundle out, and its graph asked."""
     empty, bundle = folder / "start", folder / "bundle"
     for place in (empty, bundle):
@@ -177,22 +249,29 @@ def ours(
     session = create_session(bundle / MODEL, Runtime(threads=threads))
     length = read_settings(bundle).length
     # The bundle numbers the items that it knows; others cannot come out.
-    ids = [str(one) for one in bundle_ids(bundle)]
+    ids = bundle_ids(bundle)
     number = {item: place for place, item in enumerate(ids)}
     known = np.array([number.get(item, -1) for item in data.split.known.items])
-    found = []
-    for given, rows, items in chunks(test):
+    there = np.flatnonzero(known >= 0)
+    everything: list[np.ndarray] = []
+    new: list[np.ndarray] = []
+    for given, targets, had in chunks(test):
         events = np.where(given.items > 0, known[given.items - 1] + 1, 0)
-        allowed = np.ones((len(given), len(ids)), dtype=np.bool_)
-        if not repeats:
-            had, columns = np.nonzero(events)
-            allowed[had, events[had, columns] - 1] = False
         inputs = {"items": events[:, -length:], "weights": given.weights[:, -length:], "ages": given.ages[:, -length:]}
-        _, best = session.run(["scores", "indices"], {**inputs, "allowed": allowed, "k": np.array([K])})
-        hit = best[rows] == known[items][:, None]
-        found.append(np.where(hit.any(axis=1), hit.argmax(axis=1), K))
-    places = np.concatenate(found)
-    return line_of(f"ours, seed {seed}", places, test, spent, f"{size:.0f} MB"), places
+        for found, hidden in ((everything, None if repeats else had), (new, had)):
+            allowed = np.ones((len(given), len(ids)), dtype=np.bool_)
+            if hidden is not None:
+                allowed[:, known[there]] = ~hidden[:, there]
+            _, best = session.run(["scores", "indices"], {**inputs, "allowed": allowed, "k": np.array([K])})
+            hit = best[targets.rows] == known[targets.items][:, None]
+            found.append(np.where(hit.any(axis=1), hit.argmax(axis=1), K))
+    places = Places(np.concatenate(everything), np.concatenate(new))
+    return line_of(f"ours, seed {seed}", places, test, spent, f"{size:.0f} MB, {peak():.1f} GiB"), places
+
+
+def peak() -> float:
+    """GiB that the process took at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def bundle_ids(bundle: Path) -> list[str]:
@@ -201,70 +280,23 @@ def bundle_ids(bundle: Path) -> list[str]:
     return [str(one) for one in pq.read_table(bundle / "items.parquet", columns=["id"])["id"].to_pylist()]
 
 
-def peers(data: Data, test: Validation, minutes: float, threads: int, folder: Path) -> Iterator[Line]:
-    """Each family alone, tuned on the validation slice and trained again on all that is known."""
-    log = data.split.known
-    by = validation(log, length=LENGTH, seed=0)
-    repeats = log.timed
-    for name in ("popularity", *LINEAR, "transformer"):
-        began = time.monotonic()
-        judge = few(by)
-        best: tuple[float, str, Part] | None = None
-        for setting in settings_of(name):
-            part = trained_on(name, setting, by, by.known, threads, folder, minutes)
-            if name in LINEAR:
-                part = best_decay(part, by, repeats=repeats)
-            value = part_ndcg(part, judge, repeats=repeats)[1]
-            if best is None or value > best[0]:
-                best = (value, setting, part)
-        assert best
-        again = trained_on(name, best[1], by, log, threads, folder, minutes)
-        part = Part(name, again.scorer, best[2].decay, best[2].rate)
-        places = places_of(part, test, repeats=repeats)
-        yield line_of(name, places, test, (time.monotonic() - began) / 60, f"{best[1]}, decay {part.decay}")
-
-
-def settings_of(name: str) -> Sequence[str]:
-    """What a family is tuned over."""
-    if name == "popularity":
-        return [f"recency {value}" for value in RECENCIES]
-    if name == "transformer":
-        return list(NETWORKS)
-    return [f"ridge {value}" for value in RIDGES]
-
-
-def trained_on(name: str, setting: str, by: Validation, log: Log, threads: int, folder: Path, minutes: float) -> Part:
-    """A family with one setting, trained on what is known or on all of the log."""
-    value = float(setting.rsplit(maxsplit=1)[-1])
-    if name == "popularity":
-        return Part(name, Constant(popularity(log, value)))
-    if name in LINEAR:
-        return Part(name, linear(name, log, Parameters(name, value, 64, 1, 0.2, 1e-3), seed=0, threads=threads))
-    width, dropout = NETWORKS[setting]
-    place = folder / setting.replace(" ", "-")
-    place.mkdir(parents=True, exist_ok=True)
-    context = Context(place, minutes * 60, threads)
-    no_text = np.zeros((len(log.items), 1), dtype=np.float32)
-    learner = Learner(Parameters(name, 1.0, width, 1, dropout, 1e-3), no_text, 0, context)
-
-    def judge(one: Network) -> float:
-        return part_ndcg(Part(name, one), few(by), repeats=log.timed)[1]
-
-    network, learned = learner.choose(by.known, judge, Share(context, place / "share.json", 0.5, 0), (0, 50))
-    if log is not by.known:
-        network = learner.repeat(log, learned, Share(context, place / "again.json", 1.0, 0), (50, 100))
-    return Part(name, network)
-
-
-def new_items_line(data: Data, test: Validation, places: np.ndarray) -> str:
-    """How items did that nobody had before the cut."""
+def new_items_line(data: Data, test: Test, places: Places) -> str:
+    """How items did that nobody had before the cut; none of them has any popularity."""
     known = np.bincount(data.split.known.item, minlength=len(data.split.known.items))
-    new = known[test.targets.items] == 0
+    targets = test.asked.targets
+    new = known[targets.items] == 0
     if not new.any():
         return "no item is new"
+    hit = places.all[new] < K
+    scores = [
+        ExampleScore(str(row), str(row), {RECALL: Count(float(hit[own].sum()), int(own.sum()))})
+        for row in np.unique(targets.rows[new])
+        if (own := targets.rows[new] == row).any()
+    ]
+    value, low, high = bootstrap_interval(scores, RECALL)
     return (
-        f"of {new.sum()} asked-for items that nobody had had, {np.mean(places[new] < K):.4f} are among the first {K};"
-        " by popularity none"
+        f"of {new.sum()} asked-for items that nobody had had, {value:.4f} [{low:.4f}, {high:.4f}] are among the first"
+        f" {K}; by popularity none"
     )
 
 
@@ -284,9 +316,9 @@ def main() -> int:
     tables: dict[str, list[dict[str, object]]] = {}
     for name in arguments.data:
         data = {"beauty": beauty, "retail": retail}[name]()
-        test = asked(data)
+        test = test_of(data)
         print(
-            f"\n{name}: {len(data.split.known)} events known, {len(test.given)} users asked, "
+            f"\n{name}: {len(data.split.known)} events known, {len(test.asked.given)} users asked, "
             f"{len(data.split.known.items)} items",
             flush=True,
         )
@@ -299,23 +331,46 @@ def main() -> int:
                 show(line)
                 print(new_items_line(data, test, found), flush=True)
             if name in arguments.peers:
-                for line in peers(data, test, arguments.minutes, arguments.threads, place / f"{name}-peers"):
-                    lines.append(line)
-                    show(line)
+                own = place / f"{name}-peers"
+                tuned = Peers(
+                    data.split.known,
+                    length=LENGTH,
+                    minutes=arguments.minutes,
+                    threads=arguments.threads,
+                    folder=own,
+                )
+                for peer in tuned.trained():
+                    found = places_of(peer.model, test, repeats=peer.repeats)
+                    lines.append(line_of(peer.name, found, test, peer.minutes, peer.note))
+                    show(lines[-1])
         tables[name] = [asdict(line) for line in lines]
-        own = [line for line in lines if line.model.startswith("ours")]
-        if not own:
-            continue
-        means = [float(np.mean([getattr(line, figure)[0] for line in own])) for figure in ("recall", "ndcg")]
-        print(f"ours, mean of {len(own)} seeds: Recall@{K} {means[0]:.4f}, NDCG@{K} {means[1]:.4f}", flush=True)
+        show_means([line for line in lines if line.model.startswith("ours")])
     if arguments.json:
         arguments.json.write_text(json.dumps(tables, indent=1), encoding="utf8")
     return 0
 
 
 def show(line: Line) -> None:
-    figures = "  ".join(f"{value:.4f} [{low:.4f}, {high:.4f}]" for value, low, high in (line.recall, line.ndcg))
-    print(f"{line.model:16} {figures}  {line.minutes:5.1f} min  {line.note}", flush=True)
+    for name, found in (
+        (line.model, line.all),
+        ("  line by line", line.lines),
+        ("  new to the user", line.new),
+    ):
+        if found:
+            told = "  ".join(f"{value:.4f} [{low:.4f}, {high:.4f}]" for value, low, high in (found.recall, found.ndcg))
+            print(f"{name:18} {told}  {line.minutes:5.1f} min  {line.note}", flush=True)
+
+
+def show_means(own: Sequence[Line]) -> None:
+    """Of the seeds."""
+    for words, some in (
+        ("", [line.all for line in own]),
+        (", line by line", [line.lines for line in own if line.lines]),
+        (", new to the user", [line.new for line in own if line.new]),
+    ):
+        if some:
+            recall, ndcg = (float(np.mean([getattr(one, name)[0] for one in some])) for name in ("recall", "ndcg"))
+            print(f"ours, mean of {len(some)} seeds{words}: Recall@{K} {recall:.4f}, NDCG@{K} {ndcg:.4f}", flush=True)
 
 
 if __name__ == "__main__":
