@@ -154,7 +154,7 @@ class Api:
             answer = json.loads(response.data) if response.data else {}
         except ValueError:
             # Not Kubernetes itself: a proxy before it, or plain words such as those of a server that starts.
-            answer = {"message": response.data.decode(errors="replace")[:500]}
+            answer = {"message": response.data.decode(errors="replace").strip()[:500]}
         return response.status, response.headers, answer
 
 

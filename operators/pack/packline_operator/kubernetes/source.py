@@ -77,12 +77,14 @@ class ClusterSource:
         wanted = {key: value for key, value in _clipped(status).items() if value != {}}
         if pack is None or pack.get("status") == wanted:
             return
-        metadata = {key: pack["metadata"][key] for key in ("name", "namespace", "uid")}
+        # With its version: the uid alone is not looked at where a status is applied, and the next Pack of that name would
+        # begin with what was told of this one.
+        metadata = {key: pack["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": wanted}
         try:
             written = self._api.apply(f"{self._path(name)}/status", body)
         except (Conflict, NotFound):
-            # It is gone, or another of the same name is there: nobody is left to be told.
+            # It has changed, is gone, or is another by now: the next pass looks again.
             return
         self._cache.put(PACKS, written)
 
