@@ -69,8 +69,9 @@ class Catalogue:
     ) -> None:
         self._known, self._attributes, self._listed = known, attributes, listed
         self.modelled = len(known.items)
-        self._changed = {place: item for name, item in listed.items() if (place := known.items.find(name)) >= 0}
-        new = [name for name in listed if known.items.find(name) < 0]
+        places = {name: known.items.find(name) for name in listed}
+        self._changed = {place: listed[name] for name, place in places.items() if place >= 0}
+        new = (name for name, place in places.items() if place < 0)
         self._new = [*new, *(name for name in strangers if name not in listed)]
         self._places = {name: self.modelled + place for place, name in enumerate(self._new)}
         self._masks: OrderedDict[Condition, Mask] = OrderedDict()

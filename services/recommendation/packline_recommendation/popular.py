@@ -41,6 +41,7 @@ class Popular:
         self._catalogue = Catalogue(known, self._attributes, {})
         self._listed: object = None
         self._strangers: dict[str, None] = {}
+        self._counted = 0
         self._rankings: dict[frozenset[tuple[str, str]], Ranking] = {}
 
     def catalogue(self, view: StateView | None) -> Catalogue:
@@ -69,7 +70,9 @@ class Popular:
         if view.revision == self._revision:
             return
         self._revision, listed = view.revision, view.items
-        fresh = [name for name in list(tally.counts) if self._catalogue.place(name) < 0]
+        names = list(tally.counts)  # none ever leaves, so those that are new are its last ones
+        fresh = [name for name in names[self._counted :] if self._catalogue.place(name) < 0]
+        self._counted = len(names)
         if fresh or listed is not self._listed:
             self._listed = listed
             self._strangers.update(dict.fromkeys(fresh))

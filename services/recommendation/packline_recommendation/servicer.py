@@ -176,11 +176,12 @@ class RecommendationServicer(Replica):
             )
 
     async def _follow(self) -> None:
-        """Sees what other replicas took in."""
+        """Sees what other replicas took in, and counts nothing for versions that are closed."""
         assert self._view is not None
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
             try:
+                self._view.forget(*(cast("RecommendationPredictor", s.predictor).newest for s in self._open_slots()))
                 await asyncio.to_thread(self._view.refresh)
             except PacklineError as error:
                 _log.warning("the state of pack %s cannot be read: %s", self.pack, error.message)
