@@ -77,7 +77,7 @@ class ClusterSource:
         wanted = {key: value for key, value in _clipped(status).items() if value != {}}
         if pack is None or pack.get("status") == wanted:
             return
-        # With its version: the uid alone is not looked at where a status is applied, and the next Pack of that name would
+        # With its version: nobody looks at the uid where a status is applied, and the next Pack of that name would
         # begin with what was told of this one.
         metadata = {key: pack["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": wanted}
