@@ -17,8 +17,10 @@ from tests.cluster.operators import RunningOperator, running_operator
 from tests.cluster.packs import install_crd, manifest
 from tests.cluster.peers import Peers, running_peers
 from tests.cluster.waiting import wait
+from tests.cluster.wire import wire
 
 pytestmark = [pytest.mark.cluster]
+LOOKS = "packline_operator_reconciled_packs_total"
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +179,14 @@ def test_a_settled_pack_is_written_no_more(cluster: Bed, operator: RunningOperat
     where = ("-n", namespace)
     cluster.apply(ray_service(namespace), manifest("rests", namespace))
     cluster.kubectl("wait", "--for=condition=Ready", "pack/rests", *where, "--timeout=90s")
-    looks = "packline_operator_reconciled_packs_total"
 
     def state() -> tuple[str, str]:
         pack, service = cluster.get("pack", "rests", *where), cluster.get("rayservice", "fleet", *where)
         return pack["metadata"]["resourceVersion"], service["metadata"]["resourceVersion"]
 
     def settled() -> bool:
-        before, seen = state(), operator.metric(looks)
-        wait(lambda: operator.metric(looks) >= seen + 2, "it is looked at twice more")
+        before, seen = state(), operator.metric(LOOKS)
+        wait(lambda: operator.metric(LOOKS) >= seen + 2, "it is looked at twice more")
         return state() == before
 
     wait(settled, "it is looked at, and not written")
@@ -208,6 +209,39 @@ def test_the_api_servers_end_is_outlived(cluster: Bed, operator: RunningOperator
 
 
 @pytest.mark.slow
+def test_a_watch_that_is_cut_is_opened_again(cluster: Bed, peers: Peers, namespace: str, tmp_path: Path) -> None:
+    cluster.apply(ray_service(namespace), manifest("seen", namespace))
+    more = {"PACKLINE_SETTLED_SECONDS": "3600", "PACKLINE_RESYNC_SECONDS": "3600", "PACKLINE_LEASE_SECONDS": "60"}
+    with wire(cluster, tmp_path) as line:
+        more["KUBECONFIG"] = str(line.kubeconfig)
+        with running_operator(cluster, peers, tmp_path / "operator.log", namespace, **more) as operator:
+            cluster.kubectl("wait", "--for=condition=Ready", "pack/seen", "-n", namespace, "--timeout=90s")
+            for queue in (11, 12):
+                wait(lambda: _rests(operator), "nothing is under way")
+                assert line.cut() >= 2, "a watch of Packs, and one of fleets"
+                # It looks and lists again in an hour: the watch alone can tell.
+                cluster.apply(manifest("seen", namespace, serving={"maxQueue": queue}))
+
+                def applied(queue: int = queue) -> bool:
+                    limits = _application(cluster, namespace, "seen")["user_config"]["limits"]
+                    return bool(limits["max_queue"] == queue)
+
+                wait(applied, f"{queue} is applied", tell=operator.tail)
+            assert operator.process.poll() is None
+
+
+def test_packs_that_come_together_are_written_together(
+    cluster: Bed, peers: Peers, namespace: str, tmp_path: Path
+) -> None:
+    names = [f"many-{number}" for number in range(6)]
+    cluster.apply(ray_service(namespace), *(manifest(name, namespace) for name in names))
+    with running_operator(cluster, peers, tmp_path / "operator.log", namespace):
+        wait(lambda: set(names) <= set(served(cluster, namespace)), "all are served")
+    written = cluster.get("rayservice", "fleet", "-n", namespace)["metadata"]["generation"] - 1
+    assert written <= 3, "the services, and then the Packs"
+
+
+@pytest.mark.slow
 def test_a_namespace_ends_though_its_fleet_went_first(nodes: Bed, peers: Peers, tmp_path: Path) -> None:
     name = nodes.create_namespace("ending")
     with running_operator(nodes, peers, tmp_path / "operator.log", PACKLINE_RESYNC_SECONDS="5"):
@@ -215,6 +249,12 @@ def test_a_namespace_ends_though_its_fleet_went_first(nodes: Bed, peers: Peers, 
         nodes.kubectl("wait", "--for=condition=Ready", "pack/goes", "-n", name, "--timeout=90s")
         nodes.kubectl("delete", "rayservice", "fleet", "-n", name)
         nodes.kubectl("delete", "namespace", name, "--timeout=90s")
+
+
+def _rests(operator: RunningOperator) -> bool:
+    seen = operator.metric(LOOKS)
+    time.sleep(3)
+    return operator.metric(LOOKS) == seen
 
 
 def _application(bed: Bed, namespace: str, name: str) -> dict[str, Any]:

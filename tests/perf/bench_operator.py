@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from packline_core.manifest import parse_pack  # noqa: E402
+from packline_operator.kubernetes.fleet import services_path  # noqa: E402
 from packline_operator.kubernetes.source import packs_path  # noqa: E402
 from packline_training.engine import open_tables  # noqa: E402
 from packline_training.registry import NewVersion  # noqa: E402
@@ -88,6 +89,11 @@ class Bench:
         conditions = [(item.get("status") or {}).get("conditions") or [{"status": ""}] for item in items]
         return sum(1 for told in conditions if told[0]["status"] == "True")
 
+    def fleet_writes(self) -> int:
+        """How often the fleets' configurations were written, all in all."""
+        items, _ = self.api.list(services_path())
+        return sum(int(item["metadata"]["generation"]) - 1 for item in items)
+
     def first(self, peers: Peers, log: Path) -> float:
         """From the operator's start until every Pack is served and told to be ready."""
         with running_operator(self.bed, peers, log, PACKLINE_SETTLED_SECONDS="20"):
@@ -140,6 +146,7 @@ def main() -> None:
                 log = home / "operator.log"
                 result: dict[str, Any] = {"packs": len(bench.names), "namespaces": options.namespaces}
                 result["first_s"] = bench.first(peers, log)
+                result["first_fleet_writes"] = bench.fleet_writes()
                 with running_operator(bed, peers, log, PACKLINE_SETTLED_SECONDS="20") as operator:
                     result |= bench.settled(operator)
                     changes = [bench.change(number) for number in range(options.changes)]

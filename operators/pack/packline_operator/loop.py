@@ -7,7 +7,8 @@ anywhere finds on its next pass what is left to do, and tells what it had not to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from packline_core.errors import PacklineError
 
 from packline_operator.act import Actor, Failures
-from packline_operator.domain import ApplyServing, Event, Status
+from packline_operator.domain import ApplyServing, Event, Outcome, Status
 from packline_operator.observe import observe
 from packline_operator.peers import Monitoring, Training
 from packline_operator.ports import Declared, FleetPort, FleetView, PackSource
@@ -44,6 +45,15 @@ class Pass:
     fleet_error: PacklineError | None = None
     moving: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What is to be done of one Pack; `before` is the status until now."""
+
+    outcome: Outcome
+    before: Status | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,8 @@ class Loop:
         self._clock = clock
         self._failures: dict[str, Failures] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
+        # What else this pass wants in the fleet's configuration, and has not written yet.
+        self._together: dict[str, Mapping[str, Any] | None] = {}
         self._max_packs = max_packs
         self._guard = guard
         self._actor = Actor(training, monitoring, self._apply_serving, source.remove, die_after=die_after, guard=guard)
@@ -98,11 +110,16 @@ class Loop:
         view = self._view({pack.name for pack in declared})
         self._failures = {pack.name: self._failures.get(pack.name, Failures()) for pack in declared}
         late = {pack.name for pack in declared[self._max_packs :]}
-        looks = {
-            pack.name: self._guarded(pack, view, self._max_packs if pack.name in late else 0)
-            for pack in declared
-            if only is None or pack.name in only
-        }
+        looks = {pack.name: _Look() for pack in declared if only is None or pack.name in only}
+        decided: dict[str, _Decided] = {}
+        for pack in declared:
+            if pack.name in looks:
+                with _guarded(pack.name):
+                    decided[pack.name] = self._decide(pack, view, self._max_packs if pack.name in late else 0)
+        self._together = dict(self._to_serve(decided))
+        for name, one in decided.items():
+            with _guarded(name):
+                looks[name] = self._carry_out(name, one)
         return Pass(
             acted=any(look.acted for look in looks.values()),
             settled=all(look.settled for look in looks.values()),
@@ -129,16 +146,8 @@ class Loop:
                 _log.warning("the fleet does not take its configuration: %s", error.message)
         return view
 
-    def _guarded(self, declared: Declared, view: FleetView | PacklineError, limit: int) -> _Look:
-        try:
-            return self._one(declared, view, limit)
-        except Exception:  # whatever one Pack's files or peers do, the other Packs have their turn
-            _log.exception("%s: this pass failed", declared.name)
-            return _Look()
-
-    def _one(self, declared: Declared, view: FleetView | PacklineError, limit: int) -> _Look:
+    def _decide(self, declared: Declared, view: FleetView | PacklineError, limit: int) -> _Decided:
         name, now = declared.name, self._clock()
-        failures = self._failures[name]
         status = status_from_json(self._source.status(name))
         observed = observe(
             declared,
@@ -146,12 +155,15 @@ class Loop:
             training=self._training,
             monitoring=self._monitoring,
             fleet=view,
-            failures=failures.told(),
+            failures=self._failures[name].told(),
             now=now,
             limit=limit,
         )
-        outcome = reconcile(observed, now)
-        acted = self._actor.act(name, outcome.actions, failures, now)
+        return _Decided(reconcile(observed, now), status, now)
+
+    def _carry_out(self, name: str, decided: _Decided) -> _Look:
+        outcome = decided.outcome
+        acted = self._actor.act(name, outcome.actions, self._failures[name], decided.at)
         try:
             if outcome.events:
                 self._source.add_events(name, [_event_json(event) for event in outcome.events])
@@ -159,14 +171,31 @@ class Loop:
         except PacklineError as error:
             # A full disk must not stop the loop: what is true lies in the registry, and is told once there is room.
             _log.warning("%s: its status cannot be written: %s", name, error.message)
-        return _Look(acted, _settled(outcome.status), outcome.status != status)
+        return _Look(acted, _settled(outcome.status), outcome.status != decided.before)
+
+    def _to_serve(self, decided: Mapping[str, _Decided]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+        """What may be written at once, since no other action of its Pack comes before it."""
+        for name, one in decided.items():
+            first = next(iter(one.outcome.actions), None)
+            if isinstance(first, ApplyServing) and not self._failures[name].waits(first, one.at):
+                yield name, first.config
 
     def _apply_serving(self, pack: str, action: ApplyServing) -> None:
-        configs = {name: config for name, config in self._configs.items() if name != pack}
-        if action.config is not None:
-            configs[pack] = action.config
-        self._fleet.put(configs)
-        self._configs = configs
+        """Writes it with all that waits to be written: a hundred new Packs are not a hundred changes of the fleet."""
+        # Taken before it is written: where all together are refused, each of the others is tried alone.
+        wanted, self._together = {**self._together, pack: action.config}, {}
+        configs = {name: config for name, config in {**self._configs, **wanted}.items() if config is not None}
+        if configs != self._configs:
+            self._fleet.put(configs)
+            self._configs = configs
+
+
+@contextmanager
+def _guarded(pack: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # whatever one Pack's files or peers do, the other Packs have their turn
+        _log.exception("%s: this pass failed", pack)
 
 
 def _settled(status: Status) -> bool:
