@@ -169,3 +169,15 @@ def test_recent_events_count_more_and_returns_less(place: State) -> None:
     view.refresh()
     assert "late" in view.tally(0).counts and view.revision > before
     pack.close()
+
+
+def test_tallies_of_closed_versions_are_counted_no_more(place: State) -> None:
+    pack = PackState(place)
+    view = StateView(pack)
+    kept, gone = view.tally(5), view.tally(0)
+    view.forget(5)
+    pack.record([told(1, item="late", at=9)]).result(10)
+    view.refresh()
+    assert "late" in kept.counts and "late" not in gone.counts
+    assert view.tally(5) is kept and "late" in view.tally(0).counts
+    pack.close()
