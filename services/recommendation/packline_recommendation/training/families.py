@@ -10,7 +10,15 @@ import numpy as np
 
 from packline_recommendation.domain import Floats, Log
 from packline_recommendation.training.factors import Factors, als
-from packline_recommendation.training.neighbours import Neighbours, basket_steps, ease, itself, knn, next_item
+from packline_recommendation.training.neighbours import (
+    DENSE_ITEMS,
+    Neighbours,
+    basket_steps,
+    ease,
+    itself,
+    knn,
+    next_item,
+)
 
 BLEND = "blend"
 TRANSFORMER = "transformer"
@@ -30,6 +38,8 @@ _NEXT_RIDGE = 40.0
 _NEXT_DECAY = 0.65
 _PAIRS = 24_000_000  # of events that are looked at together, 1 GB at the highest
 _PREFIX = (8, 200)  # events of a history that a next one is foretold by
+_DENSE_WORK = 5e9  # third power of items, per second of a trial, so that their matrices take about a fifth of it
+_DENSE_FEWEST = 1000
 _ALS_WIDTH = 128
 _ALS_ROUNDS = 12
 _ALS_RIDGE = 0.1
@@ -81,7 +91,9 @@ class Parameters:
         return self.family in {BLEND, TRANSFORMER}
 
 
-def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: int) -> Neighbours | Factors:
+def linear(
+    name: str, log: Log, parameters: Parameters, *, seed: int, threads: int, dense: int = DENSE_ITEMS
+) -> Neighbours | Factors:
     """Trains one linear family.
 
     Args:
@@ -90,6 +102,7 @@ def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: i
         parameters: The trial's.
         seed: Of all chance.
         threads: CPU threads.
+        dense: Most items that enter a dense matrix.
     """
     width = int(np.clip(_TABLE_ENTRIES // max(len(log.items), 1), 32, 512))
     if name == ITSELF:
@@ -97,11 +110,17 @@ def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: i
     if name == "knn":
         return knn(log, width, _KNN_SHRINK * parameters.ridge)
     if name == "ease":
-        return ease(log, width, _EASE_RIDGE * parameters.ridge)
+        return ease(log, width, _EASE_RIDGE * parameters.ridge, dense)
     if name == "next_item":
         length = int(np.clip(_PAIRS // max(int(basket_steps(log).max(initial=1)), 1), *_PREFIX))
         return next_item(
-            log, width, _NEXT_RIDGE * parameters.ridge, decay=_NEXT_DECAY, ahead=_NEXT_DECAY, length=length
+            log,
+            width,
+            _NEXT_RIDGE * parameters.ridge,
+            decay=_NEXT_DECAY,
+            ahead=_NEXT_DECAY,
+            length=length,
+            dense=dense,
         )
     rank = max(1, min(_ALS_WIDTH, len(log.items) // 2, len(log.users) // 2))
     return als(
@@ -113,6 +132,11 @@ def linear(name: str, log: Log, parameters: Parameters, *, seed: int, threads: i
         seed=seed,
         threads=threads,
     )
+
+
+def dense_items(seconds: float) -> int:
+    """Most items that enter a dense matrix, of which the work grows with the third power, in a trial of that time."""
+    return int(np.clip(np.cbrt(_DENSE_WORK * max(seconds, 0.0)), _DENSE_FEWEST, DENSE_ITEMS))
 
 
 def text_factors(vectors: Floats) -> Factors:

@@ -19,6 +19,7 @@ DENSE_ITEMS = 16_000
 """Most items of which a dense matrix is made (1 GB); those with more events come first, others get no neighbours."""
 
 _ROWS = 2048
+_SPARSE = 0.05  # share of entries, above which a matrix is multiplied as a dense one
 _STEPS = 16  # after which little is left of a history, at any decay of use
 
 
@@ -80,15 +81,16 @@ def knn(log: Log, width: int, shrink: float) -> Neighbours:
     return found.table()
 
 
-def ease(log: Log, width: int, ridge: float) -> Neighbours:
+def ease(log: Log, width: int, ridge: float, dense: int = DENSE_ITEMS) -> Neighbours:
     """EASE: each item regressed on all others, in closed form.
 
     Args:
         log: Events.
         width: Most neighbours that are kept of an item.
         ridge: L2 penalty, lambda.
+        dense: Most items that enter the dense matrix.
     """
-    chosen = _most_frequent(log)
+    chosen = _most_frequent(log, dense)
     matrix = user_item(log)[:, chosen]
     inverse = _inverse((matrix.T @ matrix).toarray(), ridge)
     inverse /= -np.diag(inverse)[None, :]
@@ -96,7 +98,9 @@ def ease(log: Log, width: int, ridge: float) -> Neighbours:
     return _cut(inverse, chosen, len(log.items), width)
 
 
-def next_item(log: Log, width: int, ridge: float, *, decay: float, ahead: float, length: int) -> Neighbours:
+def next_item(
+    log: Log, width: int, ridge: float, *, decay: float, ahead: float, length: int, dense: int = DENSE_ITEMS
+) -> Neighbours:
     """Ridge regression of the items that come next on the decayed history, over every prefix of every history.
 
     Args:
@@ -106,13 +110,16 @@ def next_item(log: Log, width: int, ridge: float, *, decay: float, ahead: float,
         decay: Of the history, per step back.
         ahead: Of what comes, per step ahead; 0 regresses on the next step alone.
         length: Events of a history that are looked at.
+        dense: Most items that enter the dense matrix.
     """
-    chosen = _most_frequent(log)
+    chosen = _most_frequent(log, dense)
     past, future = prefixes(log, decay=decay, ahead=ahead, length=length)
     past, future = past[:, chosen], future[:, chosen]
     inverse = _inverse((past.T @ past).toarray(), ridge)
     cross = (past.T @ future).tocsc()
-    weights = np.asarray((cross.T @ inverse).T)
+    # A product with a sparse matrix that is not very sparse takes many times as long as one with a dense one.
+    few = cross.nnz < _SPARSE * len(chosen) ** 2
+    weights = np.asarray((cross.T @ inverse).T if few else inverse @ cross.toarray())
     np.fill_diagonal(weights, 0)
     return _cut(weights, chosen, len(log.items), width)
 
@@ -156,9 +163,9 @@ def basket_steps(log: Log) -> npt.NDArray[np.int64]:
     return new.cumsum()
 
 
-def _most_frequent(log: Log) -> npt.NDArray[np.int64]:
+def _most_frequent(log: Log, most: int) -> npt.NDArray[np.int64]:
     counts = np.bincount(log.item, minlength=len(log.items))
-    chosen = np.argsort(-counts, kind="stable")[:DENSE_ITEMS]
+    chosen = np.argsort(-counts, kind="stable")[:most]
     return np.sort(chosen[counts[chosen] > 0])
 
 

@@ -21,6 +21,7 @@ from packline_recommendation.training.families import (
     TEXT_WIDTH,
     TRANSFORMER,
     Parameters,
+    dense_items,
     linear,
     text_factors,
 )
@@ -78,6 +79,7 @@ class Selection:
         self._length = int(np.clip(np.quantile(np.diff(log.bounds), 0.95), *_LENGTHS))
         self._text = text_vectors(items.texts, TEXT_WIDTH, seed)
         self._learner = Learner(parameters, self._text, seed, context)
+        self._dense = dense_items(context.seconds_left)
         self._notes: list[str] = []
         self._seconds: dict[str, float] = {}
 
@@ -168,7 +170,7 @@ class Selection:
 
     def _linear(self, name: str, log: Log, use: str) -> Linear:
         def make() -> Linear:
-            return linear(name, log, self.parameters, seed=self._seed, threads=self._context.threads)
+            return linear(name, log, self.parameters, seed=self._seed, threads=self._context.threads, dense=self._dense)
 
         return saved_linear(self._context.checkpoints, f"{use}-{name}", make)
 

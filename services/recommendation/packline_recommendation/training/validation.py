@@ -18,6 +18,7 @@ from packline_recommendation.training.histories import Histories, histories
 
 LATE_SHARE = 0.1  # of events, that are held out by time
 _FEWEST = 200  # users, below which a split by time judges too little, unless they are many of all
+_FEW, _MANY = 50, 1000  # users, and events of theirs, that judge enough where baskets are large
 _MOST = 6000  # users whose next items are asked for
 
 
@@ -95,6 +96,7 @@ def _split(log: Log) -> Split:
         split = split_by_time(log, LATE_SHARE)
         users = len(np.unique(split.held_out.user))
         active = int((np.diff(log.bounds) > 1).sum())
-        if users >= min(_FEWEST, max(active // 2, 1)):
+        enough = users >= _FEW and len(split.held_out) >= _MANY
+        if enough or users >= min(_FEWEST, max(active // 2, 1)):
             return split
     return leave_last_out(log)

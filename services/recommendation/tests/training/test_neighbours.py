@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from packline_recommendation.domain import Log
+from packline_recommendation.training import neighbours
+from packline_recommendation.training.families import dense_items
 from packline_recommendation.training.histories import histories
-from packline_recommendation.training.neighbours import ease, knn, prefixes
+from packline_recommendation.training.neighbours import DENSE_ITEMS, ease, knn, next_item, prefixes
 
 from services.recommendation.tests.training.helpers import planted
 
@@ -30,6 +33,24 @@ def test_ease_is_the_closed_form() -> None:
     wanted = -inverse / np.diag(inverse)[None, :]
     np.fill_diagonal(wanted, 0)
     assert np.allclose(ease(log, 12, 30).matrix.toarray(), wanted, atol=1e-5)
+
+
+def test_next_item_is_the_same_by_sparse_and_by_dense_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    for share in (0.0, 1.1):
+        monkeypatch.setattr(neighbours, "_SPARSE", share)
+        tables.append(next_item(planted(), 48, 5.0, decay=0.6, ahead=0.6, length=8).matrix.toarray())
+    assert tables[0].any()
+    assert np.allclose(*tables, atol=1e-5)
+
+
+def test_a_short_trial_makes_small_matrices_of_the_most_frequent_items() -> None:
+    assert dense_items(3600) == DENSE_ITEMS > dense_items(120) > dense_items(30)
+    log = planted()
+    frequent = np.sort(np.argsort(-np.bincount(log.item), kind="stable")[:10])
+    table = ease(log, 48, 5.0, 10).matrix.toarray()
+    assert np.isin(np.flatnonzero(table.any(axis=1)), frequent).all()
+    assert np.isin(np.flatnonzero(table.any(axis=0)), frequent).all()
 
 
 def test_a_cut_table_keeps_the_strongest() -> None:

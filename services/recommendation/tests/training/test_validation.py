@@ -47,6 +47,32 @@ def test_a_clock_holds_out_all_that_is_late_and_asks_for_the_next_basket() -> No
     assert (by.given.ages[:, -1] == 86_400).all()
 
 
+def test_few_users_with_large_baskets_are_enough_for_a_clock() -> None:
+    """Of 300 users, 60 order 20 things each after the moment; with one thing each they would judge too little."""
+    for lines, by_time in ((20, True), (2, False)):
+        rows = [
+            (user, (order * lines + place) % 97, order)
+            for user in range(300)
+            for order in range(4)
+            for place in range(lines)
+        ]
+        rows += [(user, place, 9) for user in range(60) for place in range(lines)]
+        rows += [(300 + other, place, 9 + other) for other in range(90) for place in range(lines)]
+        user, item, day = np.array(rows).T
+        log = sorted_log(
+            Log(
+                user.astype(np.int32),
+                item.astype(np.int32),
+                1_700_000_000 + day * 86_400,
+                np.ones(len(rows), dtype=np.float32),
+                [str(one) for one in range(390)],
+                [str(one) for one in range(97)],
+                True,
+            )
+        )
+        assert validation(log, length=10, seed=0).by_time == by_time
+
+
 def test_nobody_without_a_history_is_asked_about() -> None:
     log = planted(timed=True)
     split = split_by_time(log, 0.3)
