@@ -6,7 +6,7 @@ import base64
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tests.cluster.chart import CHART, install_fleet_crd
 from tests.cluster.packs import api_of, install_crd, manifest
 from tests.cluster.parts import CommandFailed
 
-_OPERATOR = "packline-operator"
+OPERATOR = "packline-operator"
 # How an operator ends that lost its lease (on a busy machine, or with the API server away) or found no API server when
 # it started. Its Deployment starts it anew.
 _STARTED_ANEW = frozenset({1, 3})
@@ -97,7 +97,7 @@ class ClusterPlatform(Platform):
     def start_one(self, pod: str, die_after: int = 0) -> subprocess.Popen[bytes]:
         """One operator, with what RBAC grants the chart's service account and no more."""
         environment = {
-            **self.bed.environment(self.bed.kubeconfig(_OPERATOR, self.namespace)),
+            **self.bed.environment(self.bed.kubeconfig(OPERATOR, self.namespace)),
             "POD_NAME": pod,
             "POD_NAMESPACE": self.namespace,
             "PACKLINE_NAMESPACES": self.namespace,
@@ -122,7 +122,7 @@ class ClusterPlatform(Platform):
     @property
     def leader(self) -> str:
         """Which operator acts: its pod."""
-        lease = self.bed.get("lease", _OPERATOR, "-n", self.namespace)
+        lease = self.bed.get("lease", OPERATOR, "-n", self.namespace)
         return str(lease["spec"].get("holderIdentity", "")).split("_")[0]
 
     # What users do.
@@ -163,9 +163,11 @@ class ClusterPlatform(Platform):
 
     def wait(self, until: Any, what: str, timeout: float = 300) -> None:
         def asked() -> Any:
-            try:
-                if self.loop is not None and self.loop.poll() in _STARTED_ANEW:
+            if self.loop is not None and self.loop.poll() in _STARTED_ANEW:
+                # It cannot be started while the API server is away, and what is waited for may happen all the same.
+                with suppress(CommandFailed):
                     self.start()
+            try:
                 return until()
             except CommandFailed:
                 return False

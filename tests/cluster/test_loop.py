@@ -23,7 +23,9 @@ from packline_operator.reasons import Reason
 from operators.pack.tests.local.platform import QUICK
 from tests.cluster.assets import Assets
 from tests.cluster.bed import Bed
-from tests.cluster.cluster_platform import ClusterPlatform, cluster_platform
+from tests.cluster.cluster_platform import OPERATOR, ClusterPlatform, cluster_platform
+from tests.cluster.promises import check_promises
+from tests.cluster.throttle import put_off
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 _BEGIN, _STEP, _PROMOTE = "DECISION_KIND_BEGIN_ROLLOUT", "DECISION_KIND_STEP", "DECISION_KIND_PROMOTE"
@@ -36,6 +38,13 @@ def platform(assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         bed.start_api()
         with cluster_platform(bed, tmp_path_factory.mktemp("home")) as running:
             yield running
+
+
+@pytest.fixture(autouse=True)
+def promises(platform: ClusterPlatform) -> Iterator[None]:
+    """After each test, of every Pack that there is by then: one that was rolled back lives through all other faults."""
+    yield
+    check_promises(platform)
 
 
 def test_a_good_version_is_rolled_out_and_no_call_fails(platform: ClusterPlatform, tmp_path: Path) -> None:
@@ -126,6 +135,17 @@ def test_an_operator_killed_after_each_of_its_actions_converges(platform: Cluste
     assert calls.failed == []
     assert deaths >= 9, "register, apply, gate, begin, apply, step, apply, step, apply, promote"
     assert _promoted(platform, "killed") == ["v2"]
+    # Now one that answers otherwise: shadow finds it.
+    platform.kill_loop()
+    platform.publish("killed", write_bundle(tmp_path / "v3", offset=3))
+    with platform.traffic("killed") as calls:
+        while (training.DECISION_KIND_REJECT, "v3") not in _decided(platform, "killed"):
+            die_once()
+        platform.start()
+        platform.wait(lambda: platform.ready("killed") and not platform.status("killed")["candidate"], "it is gone")
+    assert calls.failed == [] and "v3" not in calls.answered
+    with pytest.raises(grpc.RpcError, match="rejected before"):
+        platform.publish("killed", write_bundle(tmp_path / "again", offset=3))
     # Their names are made of what they tell, so what is told again is the same Event.
     told = [(event["reason"], event["message"]) for event in platform.events("killed")]
     assert len(told) == len(set(told))
@@ -167,13 +187,34 @@ def test_the_api_server_restarts_mid_rollout(platform: ClusterPlatform, tmp_path
         platform.publish("restarted", write_bundle(tmp_path / "v2", offset=4e-4))
         platform.wait(lambda: platform.state("restarted").weight == 30, "v2 is in canary")
         platform.bed.kill_api()
-        answered = sum(calls.answered.values())
-        platform.wait(lambda: sum(calls.answered.values()) > answered + 200, "callers are answered meanwhile")
-        platform.bed.restart_api()
+        try:
+            answered = sum(calls.answered.values())
+            platform.wait(lambda: sum(calls.answered.values()) > answered + 200, "callers are answered meanwhile")
+        finally:
+            platform.bed.restart_api()
         platform.wait(lambda: platform.state("restarted").active.version == "v2", "the rollout goes on")
         platform.wait(lambda: platform.status("restarted")["active"] == "v2", "the status says so")
     assert calls.failed == []
     assert _promoted(platform, "restarted") == ["v2"]
+
+
+@pytest.mark.slow
+def test_an_api_server_that_is_too_busy_is_waited_for(platform: ClusterPlatform, tmp_path: Path) -> None:
+    platform.apply("busy")
+    platform.wait(lambda: platform.ready("busy"), "busy is ready")
+    before = len(platform.log)
+    with platform.traffic("busy") as calls:
+        with put_off(platform.bed, OPERATOR, platform.namespace):
+            platform.publish("busy", write_bundle(tmp_path / "v2", offset=7e-4))
+            told = re.compile(r"PATCH \S+/rayservices/\S+ Too many requests.*tried again")
+            platform.wait(lambda: len(told.findall(platform.log[before:])) >= 3, "it is put off, and tries again")
+            # The registry is asked first: the rollout has begun, and no replica was told of it.
+            assert _kinds(platform, "busy") == [(_BEGIN, 0)]
+            assert _weights(platform, "busy") == []
+        platform.wait(lambda: platform.state("busy").active.version == "v2", "the rollout goes on")
+        platform.wait(lambda: platform.status("busy")["active"] == "v2", "the status says so")
+    assert calls.failed == []
+    assert _kinds(platform, "busy") == [(_BEGIN, 0), (_STEP, 30), (_STEP, 60), (_PROMOTE, 0)]
 
 
 @pytest.mark.slow
@@ -228,6 +269,10 @@ def test_deleting_and_applying_again(platform: ClusterPlatform, tmp_path: Path) 
 
 def _kinds(platform: ClusterPlatform, name: str) -> list[tuple[str, int]]:
     return [(training.DecisionKind.Name(one.kind), one.weight) for one in platform.decisions(name)]
+
+
+def _decided(platform: ClusterPlatform, name: str) -> list[tuple[training.DecisionKind, str]]:
+    return [(one.kind, one.version) for one in platform.decisions(name)]
 
 
 def _promoted(platform: ClusterPlatform, name: str) -> list[str]:
