@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from packline_core.task import BadRow, Example, State
 
@@ -30,7 +30,7 @@ from packline_recommendation.state import PackState
 from packline_recommendation.tables import Table, open_tables
 
 _T = TypeVar("_T")
-_PARTS = 128
+_PARTS = 1024  # so that each holds fewer rows than `_IN_MEMORY` up to 200 million
 _IN_MEMORY = 250_000  # rows, about 100 MB
 _FEW = 0.5
 
@@ -146,7 +146,7 @@ class UserRows:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting: list[_Row] = []
-        self._files: list[IO[bytes]] = []
+        self._spilled = False
 
     def add(self, parsed: Parsed, where: tuple[str, int]) -> None:
         """Takes one row, and where it stands."""
@@ -160,26 +160,28 @@ class UserRows:
         """Each user with its rows in the order they came, and the newest value of each part of its context; rows that
         repeat an event's id as bad ones.
         """
-        if not self._files:
+        if not self._spilled:
             yield from _by_user(self._waiting)
             return
         self._spill()
-        for file in self._files:
-            path = Path(file.name)
-            file.close()
-            yield from _by_user(_spilled(path))
-            path.unlink()
+        for path in map(self._path, range(_PARTS)):
+            if path.exists():
+                yield from _by_user(_spilled(path))
+                path.unlink()
 
     def _spill(self) -> None:
-        if not self._files:
-            self._files = [(self._folder / f"part-{number}").open("wb") for number in range(_PARTS)]
+        self._spilled = True
         parts: list[list[_Row]] = [[] for _ in range(_PARTS)]
         for row in self._waiting:
             parts[zlib.crc32(row[0].encode()) % _PARTS].append(row)
-        for part, file in zip(parts, self._files, strict=True):
+        for number, part in enumerate(parts):
             if part:
-                marshal.dump(part, file)
+                with self._path(number).open("ab") as file:  # more files than a process may keep open
+                    marshal.dump(part, file)
         self._waiting = []
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"part-{number}"
 
 
 @dataclass
