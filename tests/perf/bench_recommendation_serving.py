@@ -26,6 +26,7 @@ from load import Generator, Load, Measured, bare_server
 from packline.recommendation.v1 import recommendation_pb2 as pb
 from packline.recommendation.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from packline_core.bundle import Bundle
+from packline_core.fleet.ready import wait_served
 from packline_core.fleet.schema import PackApplication
 from packline_core.rpc import call_metadata
 from packline_core.serving.config import Limits, Recording, ServingConfig
@@ -42,6 +43,7 @@ USERS = 1000
 HISTORY = 30
 MANY = 64
 CONNECTIONS = 8
+READY_SECONDS = 900.0  # a million items are a gigabyte to copy, to check and to try
 SERVICE = "/packline.recommendation.v1.RecommendationService/"
 HEAD = (
     "items       call             share   aim      bare/s  p50 ms  p99 ms     fleet/s  p50 ms  p99 ms   replica MiB"
@@ -182,7 +184,8 @@ def main() -> None:
                     case.pack, "recommendation", version, recording=Recording(enabled=False), limits=Limits(threads=1)
                 )
                 started = time.monotonic()
-                fleet.put(PackApplication(serving))
+                fleet.put(PackApplication(serving), wait=False)
+                wait_served(fleet.settings, case.pack, timeout=READY_SECONDS)
                 ready = time.monotonic() - started
                 time.sleep(2)
             with bare_server("bare_recommendation.py", str(case.bundle.folder)) as bare:
