@@ -37,7 +37,7 @@ body{font:15px/1.5 sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color
 table{border-collapse:collapse;margin:.5em 0 1em}td,th{padding:.25em .8em;text-align:left;vertical-align:top}
 th{border-bottom:2px solid #888}td{border-bottom:1px solid #ddd}td.n{text-align:right;white-space:nowrap}
 .big{font-size:1.25em}.best td{font-weight:bold}.hit{background:#cfe9cf;border-radius:3px;padding:0 .2em}
-small{color:#666}.who{width:100%}.who td{width:33%}
+small{color:#666}.who{width:100%}.who td{width:30%}.who td+td{width:40%}.who td+td+td{width:30%}
 .bar{display:inline-block;height:.7em;background:#69c;margin-right:.5em}
 """
 
@@ -169,21 +169,21 @@ def customers(answers: Mapping[str, Recommendations], shop: Shop, count: int) ->
     yield "<h2>Some customers</h2>"
     yield (
         f"<p>Every {max(1, len(users) // count)}th customer by number, not chosen by how well it went. "
-        "<span class=hit>Green</span> items were in the customer's next order. The small print names the customer's "
-        "own items that speak for a recommendation.</p>"
+        "<span class=hit>Green</span> items were in the customer's next order. The small print names the item of "
+        "the customer's own that speaks most for a recommendation.</p>"
     )
     for user in users[:: max(1, len(users) // count)][:count]:
         ordered, had, got = set(shop.last[user]), set(shop.before[user]), answers[user]
         results = []
         for result in got.results:
             causes = [shop.title(cause.item) for cause in result.causes if cause.item != result.item]
-            why = ["ordered before"] * (result.item in had) + ([f"goes with {', '.join(causes)}"] if causes else [])
+            why = ["ordered before"] * (result.item in had) + [f"goes with {cause}" for cause in causes[:1]]
             results.append(shop.title(result.item, hit=result.item in ordered) + _small("; ".join(why)))
         late = list(dict.fromkeys(reversed(shop.before[user])))
         after = sorted(ordered, key=lambda item: (item not in got.items, shop.title(item)))
         yield f"<h3>Customer {html.escape(user)}: {len(ordered & set(got.items))} of {len(got.items)} were ordered</h3>"
         yield table(
-            ("ordered of late", "is recommended", f"then ordered ({len(after)} items)"),
+            ("ordered of late", "is recommended", f"then ordered: {len(after)} in all"),
             [
                 (
                     "<br>".join(shop.title(item) for item in late[:_LONGEST]) + _more(late),

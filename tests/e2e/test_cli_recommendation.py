@@ -91,6 +91,19 @@ def test_wrong_questions_are_refused_in_words(wholesale: Platform, client: Clien
         client.recommendation.record_events(PACK, [Event("u", "a", event="teleport")])
 
 
+def test_what_a_user_took_is_told_of_the_version(wholesale: Platform, client: Client) -> None:
+    answer = client.recommendation.recommend(PACK, "taker")
+    assert answer.items
+    truth = json.dumps([[answer.items[0], "click", 1.0, 0]])
+    client.monitoring.correct(PACK, truth, prediction_id=answer.prediction_id)
+    (figures,) = client.monitoring.compare(PACK).versions
+    assert figures.hits is not None and figures.hits.rate is not None
+    assert (figures.hits.told, figures.hits.hits) == (1, 1) and figures.hits.answers > 1
+    assert 0 <= figures.hits.rate.low < figures.hits.rate.value < figures.hits.rate.high
+    assert "HITS" in wholesale.must("history", PACK)
+    assert "they took something of 1 of" in wholesale.must("describe", "pack", PACK)
+
+
 def test_kill_9_during_ingestion_loses_nothing_acknowledged(
     wholesale: Platform, ray: RunningRay, client: Client
 ) -> None:
@@ -154,7 +167,7 @@ def test_from_an_order_log_to_a_version_that_foresees_orders(
     wholesale: Platform, ray: RunningRay, client: Client, tmp_path: Path
 ) -> None:
     quick = yaml.safe_load((EXAMPLE / "pack.yaml").read_text("utf8"))
-    quick["spec"]["training"] = {"budget": {"maxMinutes": 10, "maxTrials": 1}}
+    quick["spec"]["training"] = {"budget": {"maxMinutes": 4, "maxTrials": 1}}
     quick["spec"]["rollout"] = {"shadow": "1s", "steps": [{"weight": 50, "hold": "1s"}], "minRequests": 0}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(quick), "utf8")
     wholesale.must("apply", "-f", tmp_path / "pack.yaml")
