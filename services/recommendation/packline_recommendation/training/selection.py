@@ -36,6 +36,7 @@ _LENGTHS = (10, 200)
 _SCORES = 120_000_000  # of each part, that families are weighed by
 _WEIGHERS = (300, 6000)  # histories
 _REPEATED = 0.01  # share of held-out items that the user had, below which nobody is offered them again
+_WEIGHING = 0.5  # of the time in which decays were chosen, which took eight looks
 _RESERVE = 10.0  # seconds to write results in
 _LINEAR_SHARE = 0.4  # of a trial's time, after which no other linear family is begun
 _MORE = "a larger training.budget.maxMinutes gives more"
@@ -82,6 +83,7 @@ class Selection:
         self._dense = dense_items(context.seconds_left)
         self._notes: list[str] = []
         self._seconds: dict[str, float] = {}
+        self._looking = 0.0
 
     def run(self) -> Chosen:
         """Chooses and trains.
@@ -96,7 +98,9 @@ class Selection:
         recency = best_popularity(by, repeats=repeats)
         parts = [Part(POPULARITY, Constant(popularity(by.known, recency))), *self._linear_parts(by, repeats=repeats)]
         # The linear families are trained once more on the whole log, which is a little longer.
-        reserve = 1.3 * sum(self._seconds.values()) + 2 * _RESERVE
+        # Weighing looks twice at all held-out events, where choosing a decay looked at a few of them.
+        weighing = _WEIGHING * self._looking * len(by.given) / len(few(by).given)
+        reserve = 1.3 * sum(self._seconds.values()) + weighing + 2 * _RESERVE
         learned = None
         if self.parameters.transformer:
             part, learned = self._transformer(by, reserve, repeats=repeats)
@@ -129,7 +133,9 @@ class Selection:
             began = time.monotonic()
             scorer = self._linear(name, by.known, "chosen")
             self._seconds[name] = time.monotonic() - began
+            began = time.monotonic()
             parts.append(best_decay(Part(name, scorer), by, repeats=repeats))
+            self._looking += time.monotonic() - began
         if self.parameters.family == BLEND and self._text.any():
             parts.append(best_decay(Part(TEXT, text_factors(self._text)), by, repeats=repeats))
         return parts
