@@ -168,7 +168,7 @@ def test_from_an_order_log_to_a_version_that_foresees_orders(
 ) -> None:
     quick = yaml.safe_load((EXAMPLE / "pack.yaml").read_text("utf8"))
     quick["spec"]["training"] = {"budget": {"maxMinutes": 4, "maxTrials": 1}}
-    quick["spec"]["rollout"] = {"shadow": "1s", "steps": [{"weight": 50, "hold": "1s"}], "minRequests": 0}
+    quick["spec"]["rollout"] |= {"shadow": "1s", "steps": [{"weight": 50, "hold": "1s"}], "minRequests": 0}
     (tmp_path / "pack.yaml").write_text(yaml.safe_dump(quick), "utf8")
     wholesale.must("apply", "-f", tmp_path / "pack.yaml")
     assert "0 left out" in wholesale.must("import", PACK, EXAMPLE / "data")
