@@ -101,6 +101,12 @@ class NewItems:
     shares: Floats
     offset: Floats
 
+    def told(self, count: int) -> npt.NDArray[np.bool_]:
+        """Bool (count,): which of so many items are new and have a text that is like others'."""
+        told = np.zeros(count, dtype=np.bool_)
+        told[self.items[self.shares.any(axis=1)]] = True
+        return told
+
     def fill(self, scores: Floats) -> Floats:
         """The same scores, with those of new items in their places."""
         filled = scores.copy()

@@ -25,16 +25,18 @@ from packline_recommendation.training.families import (
     linear,
     text_factors,
 )
+from packline_recommendation.training.histories import histories
 from packline_recommendation.training.learning import Learned, Learner, Share
 from packline_recommendation.training.parts import Constant, Part, Recommender, new_items
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.saved import Linear, saved_linear
-from packline_recommendation.training.unseen import DEFAULT, best_placing
+from packline_recommendation.training.unseen import Exposure, best_exposure, placed
 from packline_recommendation.training.validation import Validation, validation
 
 _LENGTHS = (10, 200)
 _SCORES = 120_000_000  # of each part, that families are weighed by
 _WEIGHERS = (300, 6000)  # histories
+_PLACERS = (300, 1500)  # histories, that new items are placed by
 _REPEATED = 0.01  # share of held-out items that the user had, below which nobody is offered them again
 _WEIGHING = 0.5  # of the time in which decays were chosen, which took eight looks
 _RESERVE = 10.0  # seconds to write results in
@@ -110,15 +112,26 @@ class Selection:
         weights = fit_weights(found)
         metrics = _metrics(found, parts, weights)
         kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
-        placing = DEFAULT
+        exposure = None
         if self._text.any():
             blend = Recommender([part for part, _ in kept], [weight for _, weight in kept], self._length)
-            placing = best_placing(blend, self._text, by, repeats=repeats)
+            exposure = best_exposure(blend, self._text, by, repeats=repeats)
         self._tell(by, kept, metrics)
         again = [self._again(part, recency, learned) for part, _ in kept]
-        new = new_items(self._text, np.bincount(self._log.item, minlength=len(self._log.items)), placing)
-        recommender = Recommender(again, [weight for _, weight in kept], self._length, new)
-        return Chosen(recommender, repeats, recency, metrics, tuple(self._notes))
+        whole = Recommender(again, [weight for _, weight in kept], self._length)
+        return Chosen(self._with_new(whole, exposure, repeats=repeats), repeats, recency, metrics, tuple(self._notes))
+
+    def _with_new(self, whole: Recommender, exposure: Exposure | None, *, repeats: bool) -> Recommender:
+        """The model with the items that nobody had, which its users see as much of as was chosen."""
+        log = self._log
+        events = np.bincount(log.item, minlength=len(log.items)).astype(np.int64)
+        users = np.flatnonzero(np.diff(log.bounds))
+        most = int(np.clip(_SCORES // len(log.items), *_PLACERS))
+        if len(users) > most:
+            users = np.random.default_rng(self._seed).choice(users, most, replace=False)
+        given = histories(log, np.sort(users).astype(np.int64), self._length)
+        placing = placed(exposure, whole, self._text, events, given, repeats=repeats)
+        return replace(whole, new=new_items(self._text, events, placing))
 
     def _linear_parts(self, by: Validation, *, repeats: bool) -> list[Part]:
         """The linear families on what is known, each with the decay that is best."""

@@ -7,6 +7,7 @@ that were new then, tell how many users can be shown new items for a given loss,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from packline_recommendation.domain import Floats, K
 from packline_recommendation.training.choosing import without_history
+from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import ranks, recall_ndcg
 from packline_recommendation.training.parts import NewItems, Placing, Recommender, new_items
 from packline_recommendation.training.validation import Validation
@@ -48,11 +50,6 @@ class _Seen:
     places: npt.NDArray[np.int64]
     is_new: npt.NDArray[np.bool_]
 
-    @property
-    def askable(self) -> npt.NDArray[np.bool_]:
-        """Bool (u,): whether a new item can be shown to a user, and must displace a known one for it."""
-        return np.asarray(np.isfinite(self.known[:, -1]) & np.isfinite(self.new[:, 0]), dtype=np.bool_)
-
     def judge(self, placing: Placing) -> tuple[float, float]:
         """NDCG@10 of all items, and Recall@10 of the new."""
         others = placing.of(self.new)
@@ -61,14 +58,20 @@ class _Seen:
         places = self.places + (rivals > own[:, None]).sum(axis=1)
         return recall_ndcg(places, K)[1], recall_ndcg(places[self.is_new], K)[0]
 
-    def shown_to(self, share: float, slope: float) -> Placing:
-        """The placing by which that share of users is shown a new item at least."""
-        last, first = self.known[self.askable, -1], self.new[self.askable, 0]
-        return Placing(slope, float(np.quantile(last - slope * first, share)))
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How much of new items users see: `share` of them are shown one at least, and `slope` as in `Placing`.
+
+    Unlike an offset, it means the same for another model, whose scores lie elsewhere.
+    """
+
+    slope: float
+    share: float
 
 
-def best_placing(blend: Recommender, text: Floats, by: Validation, *, repeats: bool) -> Placing:
-    """The placing that finds most takers of new items at no more than the price.
+def best_exposure(blend: Recommender, text: Floats, by: Validation, *, repeats: bool) -> Exposure | None:
+    """The exposure that finds most takers of new items at no more than the price; None where nothing tells of them.
 
     Args:
         blend: Without new items.
@@ -79,35 +82,92 @@ def best_placing(blend: Recommender, text: Floats, by: Validation, *, repeats: b
     events = np.bincount(by.known.item, minlength=len(by.known.items))
     new = new_items(text, events, Placing(1.0, 0.0))
     if new is None:
-        return DEFAULT
+        return None
     seen = _seen(blend, new, by, repeats=repeats)
-    if not seen.is_new.any() or not seen.askable.any():
-        return DEFAULT
-    placings = [seen.shown_to(share, slope) for slope in _SLOPES for share in _SHARES]
-    found = [(*seen.judge(placing), placing) for placing in placings]
+    if not seen.is_new.any() or not _askable(seen.known, seen.new).any():
+        return None
+    exposures = [Exposure(slope, share) for slope in _SLOPES for share in _SHARES]
+    found = [(*seen.judge(_placing(one, seen.known, seen.new)), one) for one in exposures]
     price = min(_PRICE, _STAKE * float(seen.is_new.mean()))
     enough = max(ndcg for ndcg, _, _ in found) * (1 - price)
     # Where no price within reach finds a taker, none is paid.
     return max((one for one in found if one[0] >= enough), key=lambda one: (one[1], one[0]))[2]
 
 
+def placed(
+    exposure: Exposure | None,
+    blend: Recommender,
+    text: Floats,
+    events: npt.NDArray[np.int64],
+    given: Histories,
+    *,
+    repeats: bool,
+) -> Placing:
+    """Where new items are put, so that users of a model see as much of them.
+
+    Args:
+        exposure: As `best_exposure` found it.
+        blend: The model, without new items.
+        text: float32 (items, width), vectors of texts.
+        events: int64 (items,), events of each in what the model was trained on.
+        given: Histories of some users.
+        repeats: Whether items of the history may come back.
+    """
+    new = new_items(text, events, Placing(1.0, 0.0)) if exposure else None
+    if exposure is None or new is None:
+        return DEFAULT
+    is_new = new.told(len(events))
+    firsts = [
+        [_first(np.where(kind, scores, -np.inf)) for kind in (~is_new, is_new)]
+        for block in _blocks(given, len(events))
+        for scores in [_scores(blend, new, given.of(block), repeats=repeats)]
+    ]
+    known, likely = (np.concatenate(column) for column in zip(*firsts, strict=True))
+    return _placing(exposure, known, likely) if _askable(known, likely).any() else DEFAULT
+
+
+def _askable(known: Floats, new: Floats) -> npt.NDArray[np.bool_]:
+    """Bool (users,): whether a new item can be shown to a user, and must displace a known one for it."""
+    return np.asarray(np.isfinite(known[:, -1]) & np.isfinite(new[:, 0]), dtype=np.bool_)
+
+
+def _placing(exposure: Exposure, known: Floats, new: Floats) -> Placing:
+    """The placing by which that share of users is shown a new item at least."""
+    askable = _askable(known, new)
+    last, first = known[askable, -1], new[askable, 0]
+    return Placing(exposure.slope, float(np.quantile(last - exposure.slope * first, exposure.share)))
+
+
 def _seen(blend: Recommender, new: NewItems, by: Validation, *, repeats: bool) -> _Seen:
-    count = len(by.known.items)
-    is_new = np.zeros(count, dtype=np.bool_)
-    is_new[new.items[new.shares.any(axis=1)]] = True
-    parts: list[tuple[Floats, Floats, Floats, npt.NDArray[np.int64]]] = []
-    step = max(1, _CELLS // count)
-    for begin in range(0, len(by.given), step):
-        given, asked = by.given.of(slice(begin, begin + step)), by.targets.between(begin, begin + step)
-        scores = new.fill(blend.scores(given))
-        if not repeats:
-            scores = without_history(scores, given)
-        known, likely = (np.where(kind, scores, -np.inf) for kind in (~is_new, is_new))
-        new_first = (ranks(kind, asked.rows, asked.items) for kind in (likely, known))
-        own = scores[asked.rows, asked.items]
-        parts.append((_first(known), _first(likely), own, np.where(is_new[asked.items], *new_first)))
-    known, likely, own, places = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _Seen(known, likely, by.targets.rows, own, places, is_new[by.targets.items])
+    known, likely, own, places = [], [], [], []
+    is_new = new.told(len(by.known.items))
+    for block in _blocks(by.given, len(is_new)):
+        asked = by.targets.between(block.start, block.stop)
+        scores = _scores(blend, new, by.given.of(block), repeats=repeats)
+        kinds = [np.where(kind, scores, -np.inf) for kind in (is_new, ~is_new)]
+        likely.append(_first(kinds[0]))
+        known.append(_first(kinds[1]))
+        own.append(scores[asked.rows, asked.items])
+        places.append(np.where(is_new[asked.items], *(ranks(kind, asked.rows, asked.items) for kind in kinds)))
+    return _Seen(
+        np.concatenate(known),
+        np.concatenate(likely),
+        by.targets.rows,
+        np.concatenate(own),
+        np.concatenate(places),
+        is_new[by.targets.items],
+    )
+
+
+def _scores(blend: Recommender, new: NewItems, given: Histories, *, repeats: bool) -> Floats:
+    scores = new.fill(blend.scores(given))
+    return scores if repeats else without_history(scores, given)
+
+
+def _blocks(given: Histories, items: int) -> Iterator[slice]:
+    """Users whose scores are in memory at once."""
+    step = max(1, _CELLS // items)
+    return (slice(begin, begin + step) for begin in range(0, len(given), step))
 
 
 def _first(scores: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from packline_recommendation.domain import Floats
@@ -9,7 +11,7 @@ from packline_recommendation.training.choosing import part_ndcg
 from packline_recommendation.training.factors import text_vectors
 from packline_recommendation.training.neighbours import knn
 from packline_recommendation.training.parts import Part, Recommender, new_items
-from packline_recommendation.training.unseen import DEFAULT, best_placing
+from packline_recommendation.training.unseen import DEFAULT, best_exposure, placed
 from packline_recommendation.training.validation import Validation, validation
 
 from services.recommendation.tests.training.helpers import GROUP, planted
@@ -38,7 +40,8 @@ def events(by: Validation) -> np.ndarray:
 def test_new_items_find_their_takers_at_no_more_than_the_price(by: Validation, text: Floats) -> None:
     parts = [Part("knn", knn(by.known, 50, 10.0), decay=0.8)]
     without = Recommender(parts, [1.0], 10)
-    placing = best_placing(without, text, by, repeats=True)
+    exposure = best_exposure(without, text, by, repeats=True)
+    placing = placed(exposure, without, text, events(by), by.given, repeats=True)
     with_new = Recommender(parts, [1.0], 10, new_items(text, events(by), placing))
     assert part_ndcg(with_new, by, repeats=True)[1] >= 0.98 * part_ndcg(without, by, repeats=True)[1]
     new = events(by)[by.targets.items] == 0
@@ -54,7 +57,8 @@ def test_where_texts_say_nothing_new_items_cost_no_more_than_the_price(by: Valid
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     parts = [Part("knn", knn(by.known, 50, 10.0), decay=0.8)]
     without = Recommender(parts, [1.0], 10)
-    placing = best_placing(without, noise, by, repeats=False)
+    exposure = best_exposure(without, noise, by, repeats=False)
+    placing = placed(exposure, without, noise, events(by), by.given, repeats=False)
     with_new = Recommender(parts, [1.0], 10, new_items(noise, events(by), placing))
     assert part_ndcg(with_new, by, repeats=False)[1] >= 0.98 * part_ndcg(without, by, repeats=False)[1]
 
@@ -62,7 +66,22 @@ def test_where_texts_say_nothing_new_items_cost_no_more_than_the_price(by: Valid
 def test_held_out_events_that_tell_nothing_leave_the_default(by: Validation, text: Floats) -> None:
     blend = Recommender([Part("knn", knn(by.known, 50, 10.0))], [1.0], 10)
     nothing = np.zeros_like(text)
-    assert best_placing(blend, nothing, by, repeats=False) == DEFAULT
+    assert best_exposure(blend, nothing, by, repeats=False) is None
+    assert placed(None, blend, nothing, events(by), by.given, repeats=False) == DEFAULT
     all_known = validation(planted(timed=True, users=260), length=10, seed=0)
     kept = Recommender([Part("knn", knn(all_known.known, 50, 10.0))], [1.0], 10)
-    assert best_placing(kept, text[: len(all_known.known.items)], all_known, repeats=False) == DEFAULT
+    assert best_exposure(kept, text[: len(all_known.known.items)], all_known, repeats=False) is None
+
+
+def test_users_of_a_model_on_another_scale_see_as_much_of_new_items(by: Validation, text: Floats) -> None:
+    parts = [Part("knn", knn(by.known, 50, 10.0), decay=0.8)]
+    found = best_exposure(Recommender(parts, [1.0], 10), text, by, repeats=True)
+    assert found
+    shown = []
+    for weight in (1.0, 5.0):
+        model = Recommender(parts, [weight], 10)
+        placing = placed(found, model, text, events(by), by.given, repeats=True)
+        scores = replace(model, new=new_items(text, events(by), placing)).scores(by.given)
+        first = np.argpartition(-scores, 10, axis=1)[:, :10]
+        shown.append((events(by)[first] == 0).any(axis=1).mean())
+    assert shown[0] == pytest.approx(shown[1], abs=0.02) and shown[0] == pytest.approx(found.share, abs=0.1)
