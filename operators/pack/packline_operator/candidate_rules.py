@@ -33,9 +33,13 @@ def candidate_move(scene: Scene, version: Version) -> Move:
         words = "A replica died soon after it opened" if quarantined else "A replica refused"
         message = f"{words} {version.name}: {ready.refused.message or ready.refused.reason or 'no reason given'}"
         return decide(scene, DecisionKind.REJECT, version.name, reason, message)
-    judge = judge_shadow if scene.registry.phase is Phase.SHADOW else judge_live
-    active = scene.figures(scene.registry.active.name)
-    judgement = judge(scene.figures(version.name), active, scene.pack.spec.rules)
+    spec = scene.pack.spec
+    figures, active = scene.figures(version.name), scene.figures(scene.registry.active.name)
+    judgement = (
+        judge_shadow(figures, active, spec.rules)
+        if scene.registry.phase is Phase.SHADOW
+        else judge_live(figures, active, spec.rules, spec.objective.max_latency_ms)
+    )
     if judgement.verdict is Verdict.WORSE and judgement.reason is not None:
         message = f"{version.name} is worse: {judgement.message}."
         return decide(scene, DecisionKind.REJECT, version.name, judgement.reason, message)

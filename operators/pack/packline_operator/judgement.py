@@ -69,14 +69,22 @@ def judge_shadow(candidate: Figures, active: Figures, rules: Rollout) -> Judgeme
     )
 
 
-def judge_live(version: Figures, other: Figures, rules: Rollout) -> Judgement:
+def judge_live(version: Figures, other: Figures, rules: Rollout, fast_ms: int | None = None) -> Judgement:
     """A version that answers callers: its errors, latency and corrections against another's; in place of corrections
     its hits, where a truth is no complaint but what a user took.
+
+    Args:
+        version: Who is judged.
+        other: Against whom.
+        rules: By how much it may be worse.
+        fast_ms: Who answers nine of ten calls within so many milliseconds is fast enough, whatever the other's time.
     """
     errors = share_excess(version.errors, version.requests, other.errors, other.requests, _of(rules.max_error_rate))
     slower = latency_excess(
         version.latency, version.requests, other.latency, other.requests, _of(rules.max_latency_increase)
     )
+    if fast_ms and version.latency and version.latency.p90 <= fast_ms:
+        slower = Verdict.FINE
     corrected = share_excess(
         version.corrected, version.requests, other.corrected, other.requests, _of(rules.max_correction_increase)
     )

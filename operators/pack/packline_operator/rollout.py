@@ -98,7 +98,8 @@ def _watched(scene: Scene) -> Move | None:
     previous = registry.previous
     if previous is not None and previous.state is VersionState.RETIRED and monitored is not None:
         before = monitored.before.get(previous.name, Figures())
-        judgement = judge_live(scene.figures(registry.active.name), before, scene.pack.spec.rollout)
+        spec, figures = scene.pack.spec, scene.figures(registry.active.name)
+        judgement = judge_live(figures, before, spec.rules, spec.objective.max_latency_ms)
         slots = [replica.active for replica in monitored.replicas if replica.active.digest == registry.active.digest]
         if died := next((slot for slot in slots if slot.state is SlotState.QUARANTINED), None):
             judgement = Judgement(Verdict.WORSE, Reason.BUNDLE_QUARANTINED, f"a replica died of it: {died.message}")

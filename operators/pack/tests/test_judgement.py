@@ -86,6 +86,13 @@ def test_the_worst_is_told_with_its_figures() -> None:
     assert judge_shadow(Figures(), Figures(), RULES).verdict is Verdict.FINE
 
 
+def test_who_is_fast_enough_for_the_pack_is_not_slower() -> None:
+    version, other = (Figures(1000, latency=Latency(p90 / 2, p90, p90 * 2)) for p90 in (40.0, 10.0))
+    assert judge_live(version, other, RULES).reason is Reason.SLOWER
+    assert judge_live(version, other, RULES, fast_ms=50).verdict is Verdict.FINE
+    assert judge_live(version, other, RULES, fast_ms=30).reason is Reason.SLOWER
+
+
 @pytest.mark.parametrize(
     ("hits", "other", "verdict"),
     [

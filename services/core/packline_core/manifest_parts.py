@@ -68,7 +68,11 @@ class Objective(Part):
 
     metric: str | None = Field(None, max_length=63, description="A metric of the task; its first where left out.")
     max_latency_ms: int | None = Field(
-        None, ge=1, le=600_000, description="Models slower than so many milliseconds are not chosen."
+        None,
+        ge=1,
+        le=600_000,
+        description="Models slower than so many milliseconds are not chosen; nine of ten calls within it are fast "
+        "enough, whatever the version before took.",
     )
 
 
@@ -136,7 +140,9 @@ class Rollout(Part):
     min_requests: int = Field(200, ge=0, le=1_000_000_000, description="Calls to be seen before each step.")
     max_hold: Duration = Field("24h", description="After this long with too little traffic a condition says so.")
     max_error_rate: Percent = Field("1%", description="More errors than active by this much: rolled back.")
-    max_latency_increase: Percent = Field("20%", description="Slower than active at p90 by more: rolled back.")
+    max_latency_increase: Percent = Field(
+        "20%", description="Slower than active at p90 by more, and than maxLatencyMs: rolled back."
+    )
     min_agreement: Percent | None = Field(
         None,
         description="In shadow, less agreement with active than this: rejected. Where left out 50%, or 0% for tasks "
