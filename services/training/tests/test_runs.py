@@ -131,7 +131,7 @@ def test_a_killed_driver_is_replaced_and_the_run_resumes(world: World) -> None:
     assert [v.run_id for v in world.tables.registry.state("driver").versions.values()] == ["", "t1"]
 
 
-def test_a_killed_service_changes_nothing_for_a_run(world: World) -> None:
+def test_a_killed_service_changes_nothing_for_a_run_and_what_waits_comes_next(world: World) -> None:
     world.pack("service")
     world.control(step_seconds=0.2)
     world.start("service", "t1")
@@ -142,8 +142,16 @@ def test_a_killed_service_changes_nothing_for_a_run(world: World) -> None:
     run = world.ended("service", "t1")
     assert (run.state, run.attempts) == (RunState.SUCCEEDED, 1)
     assert world.run("service", "t2").state is RunState.QUEUED
+    world.control(step_seconds=0.2)
     world.start_service()
-    assert world.ended("service", "t2").state is RunState.SUCCEEDED, "what was acknowledged is done"
+    until(lambda: world.trial_step("service", "t2") >= 3, "what was acknowledged is done")
+    # Calling it off ends its processes.
+    trial = world.trial_processes("service", "t2")[0][0]
+    world.tables.runs.cancel("service", "t2")
+    run = world.ended("service", "t2")
+    assert (run.state, run.message) == (RunState.CANCELLED, "called off")
+    until(lambda: gone(world.driver_pid("service", "t2")) and gone(trial), "the processes' end")
+    assert list(world.tables.registry.state("service").versions) == ["v1", "v2"]
 
 
 @pytest.mark.slow
@@ -159,18 +167,6 @@ def test_everything_killed_at_once(world: World) -> None:
     world.start_service()
     run = world.ended("all", "t1")
     assert (run.state, run.attempts, run.version) == (RunState.SUCCEEDED, 2, "v2")
-
-
-def test_cancel_ends_the_processes(world: World) -> None:
-    world.pack("cancel")
-    world.control(step_seconds=0.2)
-    world.start("cancel", "t1")
-    until(lambda: world.trial_step("cancel", "t1") >= 3, "some steps")
-    world.tables.runs.cancel("cancel", "t1")
-    run = world.ended("cancel", "t1")
-    assert (run.state, run.message) == (RunState.CANCELLED, "called off")
-    until(lambda: gone(world.driver_pid("cancel", "t1")), "the driver's end")
-    assert list(world.tables.registry.state("cancel").versions) == ["v1"]
 
 
 @pytest.mark.slow
