@@ -8,7 +8,7 @@ each takes the mean of the final scores of the items whose texts are most like i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ EPSILON = 1e-6
 _MODELS = 50_000  # items with the most events, among which those like a new one are sought
 _LIKE = 10  # items whose scores a new item takes
 _SHARPNESS = 4  # power of a cosine that the nearer of them count by
+_BEHIND = -1.0  # standard deviations, where nothing tells how much of new items users should see
 _LAST = -1e4  # below all scores, and yet a score: the item may be recommended where nothing else is left
 _ROWS = 1024
 
@@ -69,31 +70,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
-    """Where new items are put: `slope` times the mean score of their like, and `offset` more.
-
-    A mean of ten scores is flatter than the scores of known items; a slope above 1 makes up for it. The offset is in
-    standard deviations of a user's scores.
-    """
-
-    slope: float
-    offset: float
-
-    def of(self, means: Floats) -> Floats:
-        """Moved scores."""
-        return np.asarray(means * np.float32(self.slope) + np.float32(self.offset), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
 class NewItems:
     """How items without events are scored.
 
     Attributes:
         items: int64 (new,), their indices.
         like: int64 (new, width), items with events whose texts are most like each one's.
-        shares: float32 (new, width), what each of those counts for; sums to the placing's slope, or to 0 where nothing
-            is like it.
-        offset: float32 (new,), added.
+        shares: float32 (new, width), what each of those counts for; sums to 1, or to 0 where nothing is like it.
+        offset: float32 (new,), added to that mean; in standard deviations of a user's scores.
     """
 
     items: npt.NDArray[np.int64]
@@ -101,11 +85,16 @@ class NewItems:
     shares: Floats
     offset: Floats
 
-    def told(self, count: int) -> npt.NDArray[np.bool_]:
-        """Bool (count,): which of so many items are new and have a text that is like others'."""
-        told = np.zeros(count, dtype=np.bool_)
-        told[self.items[self.shares.any(axis=1)]] = True
-        return told
+    @property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """Bool (new,): which have a text that is like others'."""
+        return np.asarray(self.shares.any(axis=1), dtype=np.bool_)
+
+    def moved(self, offset: Floats) -> NewItems:
+        """The same with an offset for each that a text tells of, float32 (told,)."""
+        moved = self.offset.copy()
+        moved[self.told] = offset
+        return replace(self, offset=moved)
 
     def fill(self, scores: Floats) -> Floats:
         """The same scores, with those of new items in their places."""
@@ -157,16 +146,16 @@ def network_scores(network: Network, given: Histories) -> Floats:
         return np.asarray((states @ network.table().T).cpu().numpy(), dtype=np.float32)
 
 
-def new_items(vectors: Floats, events: npt.NDArray[np.int64], placing: Placing) -> NewItems | None:
+def new_items(vectors: Floats, events: npt.NDArray[np.int64]) -> NewItems | None:
     """Finds for each item without events those with events that its text is most like.
 
     Args:
         vectors: float32 (items, width), unit vectors of texts, or zeros.
         events: int64 (items,), events of each.
-        placing: Of all of them but those of which nothing is known at all, which come last.
 
     Returns:
-        None where every item has events.
+        With their like and a little behind, those of which nothing is known at all last; None where every item has
+        events.
     """
     items = np.flatnonzero(events == 0)
     known = np.argsort(-events, kind="stable")[:_MODELS]
@@ -183,6 +172,5 @@ def new_items(vectors: Floats, events: npt.NDArray[np.int64], placing: Placing) 
         near = np.maximum(np.take_along_axis(cosine, best, axis=1), 0) ** _SHARPNESS
         like[rows] = known[best]
         shares[rows] = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-9)
-    nothing = ~shares.any(axis=1)
-    offset = np.where(nothing, _LAST, placing.offset).astype(np.float32)
-    return NewItems(items, like, shares * np.float32(placing.slope), offset)
+    offset = np.where(shares.any(axis=1), _BEHIND, _LAST).astype(np.float32)
+    return NewItems(items, like, shares, offset)

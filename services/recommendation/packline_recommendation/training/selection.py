@@ -25,12 +25,12 @@ from packline_recommendation.training.families import (
     linear,
     text_factors,
 )
-from packline_recommendation.training.histories import histories
+from packline_recommendation.training.histories import Histories, histories
 from packline_recommendation.training.learning import Learned, Learner, Share
-from packline_recommendation.training.parts import Constant, Part, Recommender, new_items
+from packline_recommendation.training.parts import Constant, NewItems, Part, Recommender, new_items
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.saved import Linear, saved_linear
-from packline_recommendation.training.unseen import Exposure, best_exposure, placed
+from packline_recommendation.training.unseen import best_places, placed
 from packline_recommendation.training.validation import Validation, validation
 
 _LENGTHS = (10, 200)
@@ -112,26 +112,26 @@ class Selection:
         weights = fit_weights(found)
         metrics = _metrics(found, parts, weights)
         kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
-        exposure = None
-        if self._text.any():
+        places = None
+        if new := self._new(by.known):
             blend = Recommender([part for part, _ in kept], [weight for _, weight in kept], self._length)
-            exposure = best_exposure(blend, self._text, by, repeats=repeats)
+            places = best_places(blend, new, by, repeats=repeats)
         self._tell(by, kept, metrics)
         again = [self._again(part, recency, learned) for part, _ in kept]
         whole = Recommender(again, [weight for _, weight in kept], self._length)
-        return Chosen(self._with_new(whole, exposure, repeats=repeats), repeats, recency, metrics, tuple(self._notes))
+        if new := self._new(self._log):
+            whole = replace(whole, new=placed(places, whole, new, self._some_users(), repeats=repeats))
+        return Chosen(whole, repeats, recency, metrics, tuple(self._notes))
 
-    def _with_new(self, whole: Recommender, exposure: Exposure | None, *, repeats: bool) -> Recommender:
-        """The model with the items that nobody had, which its users see as much of as was chosen."""
+    def _new(self, log: Log) -> NewItems | None:
+        return new_items(self._text, np.bincount(log.item, minlength=len(log.items)).astype(np.int64))
+
+    def _some_users(self) -> Histories:
+        """Those whom new items are placed by."""
         log = self._log
-        events = np.bincount(log.item, minlength=len(log.items)).astype(np.int64)
-        users = np.flatnonzero(np.diff(log.bounds))
+        users = np.random.default_rng(self._seed).permutation(np.flatnonzero(np.diff(log.bounds)))
         most = int(np.clip(_SCORES // len(log.items), *_PLACERS))
-        if len(users) > most:
-            users = np.random.default_rng(self._seed).choice(users, most, replace=False)
-        given = histories(log, np.sort(users).astype(np.int64), self._length)
-        placing = placed(exposure, whole, self._text, events, given, repeats=repeats)
-        return replace(whole, new=new_items(self._text, events, placing))
+        return histories(log, users[:most].astype(np.int64), self._length)
 
     def _linear_parts(self, by: Validation, *, repeats: bool) -> list[Part]:
         """The linear families on what is known, each with the decay that is best."""

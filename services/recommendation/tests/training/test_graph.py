@@ -14,7 +14,7 @@ from packline_recommendation.training.factors import Factors, text_vectors
 from packline_recommendation.training.families import ITSELF, LINEAR, Parameters, linear, text_factors
 from packline_recommendation.training.graph import write_graph
 from packline_recommendation.training.histories import Histories, histories
-from packline_recommendation.training.parts import Constant, NewItems, Part, Placing, Recommender, new_items
+from packline_recommendation.training.parts import Constant, NewItems, Part, Recommender, new_items
 from packline_recommendation.training.popularity import popularity
 from packline_recommendation.training.sequence import Network, Shape
 
@@ -70,8 +70,9 @@ def test_a_blend_answers_alike_and_scores_new_items_by_their_like(tmp_path: Path
     vectors = text_vectors([f"thing {i % 7} of kind {i % 5}" for i in range(COUNT)], 8, 0)
     events = np.bincount(LOG.item, minlength=COUNT)
     events[[3, 10, 40]] = 0
-    new = new_items(vectors, events, Placing(2.0, -0.5))
+    new = new_items(vectors, events)
     assert isinstance(new, NewItems)
+    new = new.moved(np.array([-0.25, -0.5, -0.75], dtype=np.float32))
     weights = [0.1, 0.5, 0.4, 0.7, 0.2, 0.3, 0.6, 1.1]
     blend = Recommender([part(name) for name in NAMES], weights, 9, new)
     assert difference(blend, tmp_path / "model.onnx") < TOLERANCE
@@ -83,7 +84,7 @@ def test_a_blend_answers_alike_and_scores_new_items_by_their_like(tmp_path: Path
 def test_an_item_of_which_nothing_is_known_comes_last(tmp_path: Path) -> None:
     events = np.bincount(LOG.item, minlength=COUNT)
     events[5] = 0
-    new = new_items(np.zeros((COUNT, 8), dtype=np.float32), events, Placing(1.0, 0.0))
+    new = new_items(np.zeros((COUNT, 8), dtype=np.float32), events)
     blend = Recommender([part("popularity"), part("knn")], [0.5, 0.5], 9, new)
     assert difference(blend, tmp_path / "model.onnx") < TOLERANCE
     assert (blend.scores(given()).argmin(axis=1) == 5).all()
