@@ -26,7 +26,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +35,7 @@ import torch
 from clocked import Context
 from packline_core.bundle import seal
 from packline_core.runtime import Runtime, create_session
-from packline_core.stats import bootstrap_interval
+from packline_core.stats import bootstrap_interval, paired_difference
 from packline_core.task import Count, Example, ExampleScore, Trial
 from packline_recommendation.domain import NDCG, RECALL, K, Log, Split, leave_last_out, sorted_log, split_by_time
 from packline_recommendation.examples import Event, History, Item, history_example, item_example
@@ -73,6 +73,7 @@ class Line:
         new: Over users, of what is new to its user alone; none where all is.
         minutes: That training took.
         note: For people.
+        lead: Of our first seed over this one; none for ours.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Line:
     new: Figures | None
     minutes: float
     note: str = ""
+    lead: Figures | None = None
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,25 @@ def line_of(model: str, places: Places, test: Test, minutes: float, note: str = 
 
 def figures(places: np.ndarray, rows: np.ndarray) -> Figures:
     """Over the users that something is asked of."""
+    scores = scores_of(places, rows)
+    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
+
+
+def lead_of(ours: Places, peer: Places, test: Test) -> Figures:
+    """What we are ahead by, over users, each with the same for both."""
+    rows = test.asked.targets.rows
+    both = scores_of(ours.all, rows), scores_of(peer.all, rows)
+    recall, ndcg = (paired_difference(both[1], both[0], metric).difference for metric in (RECALL, NDCG))
+    return Figures(recall, ndcg)
+
+
+def scores_of(places: np.ndarray, rows: np.ndarray) -> list[ExampleScore]:
+    """Each user's."""
     recall, ndcg = by_user(places, np.unique(rows, return_inverse=True)[1])
-    scores = [
+    return [
         ExampleScore(str(row), str(row), {RECALL: Count(float(one), 1), NDCG: Count(float(other), 1)})
         for row, (one, other) in enumerate(zip(recall, ndcg, strict=True))
     ]
-    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
 
 
 def by_line(places: np.ndarray, rows: np.ndarray) -> Figures:
@@ -323,11 +338,13 @@ def main() -> int:
             flush=True,
         )
         lines = []
+        firsts: list[Places] = []
         with tempfile.TemporaryDirectory() as temporary:
             place = arguments.folder or Path(temporary)
             for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
                 line, found = ours(data, test, seed, arguments.minutes, arguments.threads, place / f"{name}-{seed}")
                 lines.append(line)
+                firsts.append(found)
                 show(line)
                 print(new_items_line(data, test, found), flush=True)
             if name in arguments.peers:
@@ -341,7 +358,8 @@ def main() -> int:
                 )
                 for peer in tuned.trained():
                     found = places_of(peer.model, test, repeats=peer.repeats)
-                    lines.append(line_of(peer.name, found, test, peer.minutes, peer.note))
+                    line = line_of(peer.name, found, test, peer.minutes, peer.note)
+                    lines.append(replace(line, lead=lead_of(firsts[0], found, test)) if firsts else line)
                     show(lines[-1])
         tables[name] = [asdict(line) for line in lines]
         show_means([line for line in lines if line.model.startswith("ours")])
@@ -355,6 +373,7 @@ def show(line: Line) -> None:
         (line.model, line.all),
         ("  line by line", line.lines),
         ("  new to the user", line.new),
+        ("  ours ahead by", line.lead),
     ):
         if found:
             told = "  ".join(f"{value:.4f} [{low:.4f}, {high:.4f}]" for value, low, high in (found.recall, found.ndcg))
