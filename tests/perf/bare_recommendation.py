@@ -34,7 +34,9 @@ class Bare(recommendation_pb2_grpc.RecommendationServiceServicer):
             user: np.asarray(items, np.int64)
             for user, items in zip(users["user"].to_pylist(), users["items"].to_pylist(), strict=True)
         }
-        self.batcher = Batcher(self.predict, Limits())
+        limits = Limits()
+        self.batcher = Batcher(self.predict, limits)
+        self.many = asyncio.Semaphore(limits.max_batch)
 
     def predict(self, items: Sequence[Any]) -> Sequence[Any]:
         """Runs a batch of histories; each item is (history, k)."""
@@ -62,9 +64,12 @@ class Bare(recommendation_pb2_grpc.RecommendationServiceServicer):
 
     async def RecommendMany(self, request: pb.RecommendManyRequest, context: Any) -> pb.RecommendManyResponse:
         """As the service's."""
-        answers: list[pb.RecommendResponse] = []
-        for start in range(0, len(request.requests), 32):
-            answers += await asyncio.gather(*map(self.one, request.requests[start : start + 32]))
+
+        async def one(inner: pb.RecommendRequest) -> pb.RecommendResponse:
+            async with self.many:
+                return await self.one(inner)
+
+        answers = await asyncio.gather(*map(one, request.requests))
         return pb.RecommendManyResponse(outcomes=[pb.RecommendOutcome(answer=answer) for answer in answers])
 
 

@@ -36,6 +36,7 @@ class RecommendationServicer(Replica):
     _view: StateView | None = None
     _follower: asyncio.Task[None] | None = None
     _repeats: bool | None = None
+    _many: asyncio.Semaphore
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Takes in what is to be served; opens the Pack's state first."""
@@ -45,6 +46,9 @@ class RecommendationServicer(Replica):
             await asyncio.to_thread(self._view.refresh)
             self._follower = asyncio.create_task(self._follow())
         await super().reconfigure(user_config)
+        # All calls for many together ask no more at a time than a batch takes, so that they neither fill the queue that
+        # other callers wait in nor are refused for one another.
+        self._many = asyncio.Semaphore(max(1, self._config.limits.max_batch))
         self._repeats = RecommendationSpec.model_validate(self.options).repeats
 
     @rpc
@@ -64,18 +68,14 @@ class RecommendationServicer(Replica):
             )
 
         async def one(inner: pb.RecommendRequest) -> pb.RecommendOutcome:
-            try:
-                answer = await self._recommend(call, inner.pack or request.pack, inner)
-                return pb.RecommendOutcome(answer=wire.to_response(answer))
-            except PacklineError as error:
-                return wire.to_error(error)
+            async with self._many:
+                try:
+                    answer = await self._recommend(call, inner.pack or request.pack, inner)
+                    return pb.RecommendOutcome(answer=wire.to_response(answer))
+                except PacklineError as error:
+                    return wire.to_error(error)
 
-        # As many at a time as a batch takes, so that they do not fill the queue that other callers wait in.
-        size = max(1, self._config.limits.max_batch)
-        outcomes: list[pb.RecommendOutcome] = []
-        for start in range(0, len(request.requests), size):
-            outcomes += await asyncio.gather(*map(one, request.requests[start : start + size]))
-        return pb.RecommendManyResponse(outcomes=outcomes)
+        return pb.RecommendManyResponse(outcomes=await asyncio.gather(*map(one, request.requests)))
 
     @rpc
     async def SimilarItems(self, request: pb.SimilarItemsRequest, call: Call) -> pb.SimilarItemsResponse:

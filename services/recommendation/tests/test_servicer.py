@@ -173,6 +173,13 @@ async def test_many_are_answered_each_by_itself(stub: Stub) -> None:
     assert error.reason == "TOO_MANY"
 
 
+async def test_calls_for_many_are_not_refused_for_one_another(stub: Stub) -> None:
+    requests = [pb.RecommendRequest(user=f"u{number}", k=3) for number in range(64)]
+    calls = [stub.RecommendMany(pb.RecommendManyRequest(pack=PACK, requests=requests)) for _ in range(8)]
+    for many in await asyncio.gather(*calls):
+        assert [outcome.error.reason for outcome in many.outcomes if outcome.HasField("error")] == []
+
+
 async def test_similar_items(stub: Stub) -> None:
     answer = await stub.SimilarItems(pb.SimilarItemsRequest(pack=PACK, item="i7", k=2))
     assert {result.item for result in answer.results} == {"i6", "i8"} and answer.model_version == "v2"
