@@ -18,14 +18,12 @@ peak until then.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
 import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,10 +33,9 @@ import torch
 from clocked import Context
 from packline_core.bundle import seal
 from packline_core.runtime import Runtime, create_session
-from packline_core.stats import bootstrap_interval, paired_difference
-from packline_core.task import Count, Example, ExampleScore, Trial
-from packline_recommendation.domain import NDCG, RECALL, K, Log, Split, leave_last_out, sorted_log, split_by_time
-from packline_recommendation.examples import Event, History, Item, history_example, item_example
+from packline_core.stats import bootstrap_interval
+from packline_core.task import Count, ExampleScore, Trial
+from packline_recommendation.domain import RECALL, K
 from packline_recommendation.layout import MODEL, read_settings
 from packline_recommendation.training import export, search_space, train
 from packline_recommendation.training.blending import Targets
@@ -47,19 +44,12 @@ from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import ranks
 from packline_recommendation.training.parts import Recommender
 from packline_recommendation.training.validation import Validation, judged
+from recommendation_data import Data, beauty, examples_of, retail
+from recommendation_figures import Figures, Places, by_line, figures, lead_of
 from recommendation_peers import Peers
 from scipy import sparse
 
-SHARED = Path(os.environ.get("PACKLINE_SHARED_DATA", "../shared/data"))
 LENGTH = 200
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Value and 90 % interval of each."""
-
-    recall: tuple[float, float, float]
-    ndcg: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -86,14 +76,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where what is asked for was found, int64 (targets,) each: among all, and with what its user had left out."""
-
-    all: np.ndarray
-    new: np.ndarray
-
-
-@dataclass(frozen=True)
 class Test:
     """What is asked for.
 
@@ -106,63 +88,6 @@ class Test:
     asked: Validation
     had: sparse.csr_matrix
     new: np.ndarray
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set, cut."""
-
-    name: str
-    split: Split
-    texts: Mapping[str, str]
-
-
-def beauty() -> Data:
-    rows = np.loadtxt(SHARED / "rec_amazon_beauty" / "interactions.tsv", skiprows=1, dtype=np.int64)
-    return Data("beauty", leave_last_out(log_of(rows[:, 0], rows[:, 1], rows[:, 2], timed=False)), {})
-
-
-def retail() -> Data:
-    folder = SHARED / "rec_online_retail_uci"
-    with gzip.open(folder / "interactions.tsv.gz", "rt", encoding="utf8") as stream:
-        rows = np.loadtxt(stream, skiprows=1, delimiter="\t", usecols=(0, 1, 2, 3), dtype=np.int64)
-    rows = rows[(rows[:, 0] >= 0) & (rows[:, 3] > 0)]
-    lines = (folder / "items.tsv").read_text(encoding="utf8").splitlines()[1:]
-    texts = dict(line.split("\t", 1) for line in lines)
-    return Data("retail", split_by_time(log_of(rows[:, 0], rows[:, 1], rows[:, 2], timed=True), 0.1), texts)
-
-
-def log_of(user: np.ndarray, item: np.ndarray, moment: np.ndarray, *, timed: bool) -> Log:
-    users, user = np.unique(user, return_inverse=True)
-    items, item = np.unique(item, return_inverse=True)
-    return sorted_log(
-        Log(
-            user.astype(np.int32),
-            item.astype(np.int32),
-            moment,
-            np.ones(len(user), dtype=np.float32),
-            [str(one) for one in users],
-            [str(one) for one in items],
-            timed,
-        )
-    )
-
-
-def examples_of(data: Data) -> list[Example]:
-    """What is known, as an import makes it, and the list of all items that anybody of the log ever takes.
-
-    A shop knows what it will sell before it does. The data set's own list has stock notes in it ("water damage").
-    """
-    log = data.split.known
-    bounds = log.bounds
-    found = [item_example(Item(item, data.texts.get(item, "")), "items") for item in (log.items if data.texts else [])]
-    for user, name in enumerate(log.users):
-        part = slice(bounds[user], bounds[user + 1])
-        rows = zip(log.item[part].tolist(), log.weight[part].tolist(), log.time[part].tolist(), strict=True)
-        events = [Event(log.items[item], "purchase", weight, moment) for item, weight, moment in rows]
-        if events:
-            found.append(history_example(History(name, events), "log"))
-    return found
 
 
 def test_of(data: Data) -> Test:
@@ -180,50 +105,6 @@ def line_of(model: str, places: Places, test: Test, minutes: float, note: str = 
     new = None if test.new.all() else figures(places.new[test.new], rows[test.new])
     several = len(rows) > len(test.asked.given)
     return Line(model, figures(places.all, rows), by_line(places.all, rows) if several else None, new, minutes, note)
-
-
-def figures(places: np.ndarray, rows: np.ndarray) -> Figures:
-    """Over the users that something is asked of."""
-    scores = scores_of(places, rows)
-    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
-
-
-def lead_of(ours: Places, peer: Places, test: Test) -> Figures:
-    """What we are ahead by, over users, each with the same for both."""
-    rows = test.asked.targets.rows
-    both = scores_of(ours.all, rows), scores_of(peer.all, rows)
-    recall, ndcg = (paired_difference(both[1], both[0], metric).difference for metric in (RECALL, NDCG))
-    return Figures(recall, ndcg)
-
-
-def scores_of(places: np.ndarray, rows: np.ndarray) -> list[ExampleScore]:
-    """Each user's."""
-    recall, ndcg = by_user(places, np.unique(rows, return_inverse=True)[1])
-    return [
-        ExampleScore(str(row), str(row), {RECALL: Count(float(one), 1), NDCG: Count(float(other), 1)})
-        for row, (one, other) in enumerate(zip(recall, ndcg, strict=True))
-    ]
-
-
-def by_line(places: np.ndarray, rows: np.ndarray) -> Figures:
-    """Every line of a basket is a prediction of its own; intervals are over users all the same."""
-    hit = places < K
-    counts = np.bincount(rows)
-    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0))
-    scores = [
-        ExampleScore(str(row), str(row), {RECALL: Count(hits, int(of)), NDCG: Count(gain, int(of))})
-        for row, (hits, gain, of) in enumerate(zip(np.bincount(rows, hit), gains, counts, strict=True))
-    ]
-    return Figures(bootstrap_interval(scores, RECALL), bootstrap_interval(scores, NDCG))
-
-
-def by_user(places: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall@10 and NDCG@10 of each user; the ideal of NDCG puts as many of what is asked for first as fit."""
-    hit = places < K
-    counts = np.bincount(rows)
-    gains = np.bincount(rows, np.where(hit, 1 / np.log2(places + 2), 0))
-    ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(K) + 2)).cumsum()])
-    return np.bincount(rows, hit) / counts, gains / ideal[np.minimum(counts, K)]
 
 
 def chunks(test: Test) -> Iterator[tuple[Histories, Targets, np.ndarray]]:
@@ -359,7 +240,9 @@ def main() -> int:
                 for peer in tuned.trained():
                     found = places_of(peer.model, test, repeats=peer.repeats)
                     line = line_of(peer.name, found, test, peer.minutes, peer.note)
-                    lines.append(replace(line, lead=lead_of(firsts[0], found, test)) if firsts else line)
+                    lines.append(
+                        replace(line, lead=lead_of(firsts[0], found, test.asked.targets.rows)) if firsts else line
+                    )
                     show(lines[-1])
         tables[name] = [asdict(line) for line in lines]
         show_means([line for line in lines if line.model.startswith("ours")])
