@@ -21,6 +21,9 @@ from packline_client.training_types import Run
 
 HERE = Path(__file__).parent
 SHOWN = 10
+_MEASURES = ("recall_at_10", "ndcg_at_10")
+_ALONE = "ndcg_at_10_of_"
+_LONGEST = 12
 WAYS = {
     "blend": "A mix of all ways below, weighed by what each foresaw",
     "transformer": "A neural network that reads a customer's items one after the other (SASRec)",
@@ -204,11 +207,6 @@ def sections(client: Client, pack: str, count: int) -> Iterator[str]:
     yield from customers(answers, shop, count)
     yield from coverage(answers, shop)
     yield from tried(client.training.runs(pack))
-
-
-_MEASURES = ("recall_at_10", "ndcg_at_10")
-_ALONE = "ndcg_at_10_of_"
-_LONGEST = 12
 
 
 def _bar(share: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from packline_core.manifest import Rollout
-from packline_core.proportions import wilson
+from packline_core.proportions import CONFIDENCE_Z, wilson
 from packline_core.units import parse_percent
 
 from packline_operator.facts import Figures, Hits, Latency
@@ -22,8 +22,6 @@ from packline_operator.reasons import Reason
 Z = 2.33
 # No version is rejected on fewer bad answers than this, however large a share of its calls they are.
 MIN_BAD = 3
-# Of monitoring's intervals, which are of 90 %.
-INTERVAL_Z = 1.645
 # A difference in latency that no caller feels, in milliseconds: below it the ratio of two small numbers says nothing.
 LATENCY_FLOOR_MS = 5.0
 
@@ -80,11 +78,14 @@ def judge_live(version: Figures, other: Figures, rules: Rollout, fast_ms: int | 
         fast_ms: Who answers nine of ten calls within so many milliseconds is fast enough, whatever the other's time.
     """
     errors = share_excess(version.errors, version.requests, other.errors, other.requests, _of(rules.max_error_rate))
-    slower = latency_excess(
-        version.latency, version.requests, other.latency, other.requests, _of(rules.max_latency_increase)
+    fast = fast_ms is not None and version.latency is not None and version.latency.p90 <= fast_ms
+    slower = (
+        Verdict.FINE
+        if fast
+        else latency_excess(
+            version.latency, version.requests, other.latency, other.requests, _of(rules.max_latency_increase)
+        )
     )
-    if fast_ms and version.latency and version.latency.p90 <= fast_ms:
-        slower = Verdict.FINE
     corrected = share_excess(
         version.corrected, version.requests, other.corrected, other.requests, _of(rules.max_correction_increase)
     )
@@ -121,7 +122,7 @@ def hits_missing(hits: Hits | None, other: Hits | None, limit: float) -> Verdict
     if hits is None or other is None or other.hits < MIN_BAD:
         return Verdict.FINE
     up, down = hits.high - hits.rate, other.rate - other.low
-    bound = other.rate - hits.rate - math.hypot(up, down) * Z / INTERVAL_Z
+    bound = other.rate - hits.rate - math.hypot(up, down) * Z / CONFIDENCE_Z
     return Verdict.WORSE if bound > limit * other.rate else Verdict.FINE
 
 

@@ -1,8 +1,13 @@
-"""Intervals of shares, in closed form."""
+"""Intervals of shares, in closed form, and how sure the intervals are that Packline tells of."""
 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
+
+CONFIDENCE = 0.9
+CONFIDENCE_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""Standard deviations on either side of an interval of that confidence."""
 
 
 def wilson(share: float, calls: int, z: float) -> tuple[float, float]:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from packline_core.proportions import CONFIDENCE
 from packline_core.task import ExampleScore
 
 RESAMPLES = 4000
-CONFIDENCE = 0.9
 _CELLS = 4_000_000
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def bootstrap_interval(
     """
     sums = _group_sums(scores, metric)
     (values,) = _resampled([sums], seed)
-    return Interval(_ratio(sums), *_bounds(values, confidence))
+    return Interval(_ratio(sums), *bounds(values, confidence))
 
 
 def paired_difference(
@@ -73,8 +73,14 @@ def paired_difference(
         raise ValueError("paired scores must be of the same examples in the same order")
     sums = [_group_sums(first, metric), _group_sums(second, metric)]
     one, other = _resampled(sums, seed)
-    difference = Interval(_ratio(sums[1]) - _ratio(sums[0]), *_bounds(other - one, confidence))
+    difference = Interval(_ratio(sums[1]) - _ratio(sums[0]), *bounds(other - one, confidence))
     return Paired(_ratio(sums[0]), _ratio(sums[1]), difference)
+
+
+def bounds(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The percentile interval of what resamples came to, float64 (resamples,)."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def _group_sums(scores: Sequence[ExampleScore], metric: str) -> Floats:
@@ -107,8 +113,3 @@ def _resampled(models: Sequence[Floats], seed: int) -> list[Floats]:
             values.append(totals[:, 0] / weights)
         left -= count
     return [np.concatenate(values) for values in found]
-
-
-def _bounds(values: Floats, confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

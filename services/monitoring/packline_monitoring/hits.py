@@ -11,18 +11,16 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from packline_core.proportions import wilson
-from packline_core.stats import CONFIDENCE, Interval
+from packline_core.proportions import CONFIDENCE_Z, wilson
+from packline_core.stats import Interval, bounds
 
 from packline_monitoring.domain import Outcome
 
 _RESAMPLES = 2000
 _BUCKETS = 1000
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,7 +87,7 @@ def off_policy(outcomes: Sequence[Outcome]) -> dict[str, OffPolicy]:
             sums[buckets[one.group]] += (one.shown.value, one.shown.weight, one.other.value, one.other.weight)
         shown, own = _ratios(sums.sum(axis=0, keepdims=True))
         first, second = _ratios(weights @ sums)
-        low, high = _quantiles(second - first)
+        low, high = bounds(second - first)
         difference = float(own[0] - shown[0])
         found[version] = OffPolicy(len(mine), float(shown[0]), float(own[0]), Interval(difference, low, high))
     return found
@@ -103,9 +101,9 @@ def _rate(alike: Mapping[tuple[int, int], int], hits: int, count: int) -> Interv
     pairs = np.array(list(alike), dtype=np.float64)
     weights = np.random.default_rng(0).poisson(list(alike.values()), (_RESAMPLES, len(alike)))
     sums = weights @ pairs
-    low, high = _quantiles(sums[:, 0] / np.maximum(sums[:, 1], 1.0))
+    low, high = bounds(sums[:, 0] / np.maximum(sums[:, 1], 1.0))
     rate = hits / count
-    least, most = wilson(rate, count, _Z)
+    least, most = wilson(rate, count, CONFIDENCE_Z)
     return Interval(rate, min(low, least), max(high, most))
 
 
@@ -127,8 +125,3 @@ def _ratios(sums: Floats) -> tuple[Floats, Floats]:
     """Values over weights of two models, each float64 (rows,); of (rows, 4)."""
     shown, other = (np.divide(v, w, out=np.zeros_like(v), where=w > 0) for v, w in ((sums.T[0], sums.T[1]), sums.T[2:]))
     return shown, other
-
-
-def _quantiles(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)

@@ -32,7 +32,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def replica(settings: Settings, version: Version) -> RecommendationServicer:
     servicer = RecommendationServicer(PACK, "recommendation", settings)
     config = ServingConfig(
-        PACK, "recommendation", active=version, recording=Recording(enabled=False), limits=Limits(threads=1, max_queue=32)
+        PACK,
+        "recommendation",
+        active=version,
+        recording=Recording(enabled=False),
+        limits=Limits(threads=1, max_queue=32),
     )
     await servicer.reconfigure(config.to_user_config())
     assert servicer.is_serving()

@@ -94,7 +94,7 @@ def candidates(parts: Sequence[Part], given: Histories, targets: Targets, *, rep
     places: list[npt.NDArray[np.int64]] = []
     begin = 0
     while begin < len(given):
-        count = _catalogue(parts, given)
+        count = catalogue_size(parts, given)
         end = min(len(given), begin + max(1, _CELLS // (count * (len(parts) + 2))))
         few = given.of(slice(begin, end))
         asked = targets.between(begin, end)
@@ -169,7 +169,8 @@ def _likely(found: Candidates) -> npt.NDArray[np.float64]:
     return np.asarray(functional.softplus(raw).detach().numpy(), dtype=np.float64)
 
 
-def _catalogue(parts: Sequence[Part], given: Histories) -> int:
+def catalogue_size(parts: Sequence[Part], given: Histories) -> int:
+    """How many items there are."""
     return int(parts[0].scores(given.of(slice(0, 1))).shape[1])
 
 

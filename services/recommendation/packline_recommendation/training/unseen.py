@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from packline_recommendation.domain import Floats, K
-from packline_recommendation.training.blending import Targets
+from packline_recommendation.training.blending import Targets, catalogue_size
 from packline_recommendation.training.choosing import without_history
 from packline_recommendation.training.histories import Histories
 from packline_recommendation.training.judging import recall_ndcg
@@ -66,7 +66,8 @@ def best_places(blend: Recommender, new: NewItems, by: Validation, *, repeats: b
     by = by.some(_users(new))
     rows, items = by.targets.rows, by.targets.items
     column = np.full(len(by.known.items), -1, dtype=np.int64)
-    column[new.items[new.told]] = np.arange(new.told.sum())
+    told = new.items[new.told]
+    column[told] = np.arange(len(told))
     column = column[items]
     is_new = column >= 0
     if not is_new.any():
@@ -113,15 +114,16 @@ def _firsts(
 ) -> tuple[_Firsts, Floats]:
     """And the scores of what is asked for, float32 (targets,)."""
     known, like, own = [], [], []
-    even = new.moved(np.zeros(int(new.told.sum()), dtype=np.float32))
-    step = max(1, _CELLS // blend.scores(given.of(slice(0, 1))).shape[1])
+    told = new.items[new.told]
+    even = new.moved(np.zeros(len(told), dtype=np.float32))
+    step = max(1, _CELLS // catalogue_size(blend.parts, given))
     for begin in range(0, len(given), step):
         few, targets = given.of(slice(begin, begin + step)), asked.between(begin, begin + step)
         scores = even.fill(blend.scores(few))
         if not repeats:
             scores = without_history(scores, few)
         own.append(scores[targets.rows, targets.items])
-        like.append(scores[:, new.items[new.told]])
+        like.append(scores[:, told])
         scores[:, new.items] = -np.inf
         known.append(_first(scores))
     return _Firsts(np.concatenate(known), np.concatenate(like)), np.concatenate(own)
